@@ -1,0 +1,137 @@
+//! What a call carries besides its arguments: caller, deadline, cancellation, progress; it does not know the transport.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cancel::CancelToken;
+use crate::spec::{Scope, ToolSpec};
+
+/// Who calls: the token's name and rights, never the token itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caller {
+    /// Name of the token; `anonymous` without authentication, `stdio` over standard input.
+    pub token_name: String,
+    /// The widest scope that the token holds.
+    pub scope: Scope,
+    /// Finer scopes such as `rag:search`; `Scope::Full` holds them all.
+    pub named_scopes: Vec<String>,
+    /// Targets that exist for this caller; `None` means all.
+    pub targets: Option<Vec<String>>,
+    /// Address of the client, without a port; empty when there is none.
+    pub address: String,
+}
+
+impl Caller {
+    /// A caller with a scope, all targets and no address.
+    pub fn new(token_name: impl Into<String>, scope: Scope) -> Self {
+        Self {
+            token_name: token_name.into(),
+            scope,
+            named_scopes: Vec::new(),
+            targets: None,
+            address: String::new(),
+        }
+    }
+
+    /// Whether a target exists for this caller.
+    #[must_use]
+    pub fn sees_target(&self, target_id: &str) -> bool {
+        self.targets.as_ref().is_none_or(|list| list.iter().any(|t| t == target_id))
+    }
+
+    /// Whether this caller may list and call the tool.
+    #[must_use]
+    pub fn may_call(&self, spec: &ToolSpec) -> bool {
+        if self.scope == Scope::Full {
+            return true;
+        }
+        self.scope >= spec.scope
+            && (spec.named_scope.is_empty() || self.named_scopes.iter().any(|s| *s == spec.named_scope))
+    }
+}
+
+/// Severity of a log notification towards the client, as in syslog.
+// Exhaustive: the protocol defines these eight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are the syslog severities")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Critical,
+    Alert,
+    Emergency,
+}
+
+/// Where progress and log notifications of a call go. The default of every method drops them.
+pub trait ProgressSink: Send + Sync {
+    /// Progress so far; `progress` must grow from call to call, `total` is sent when known.
+    fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
+        let _ = (progress, total, message);
+    }
+
+    /// A log notification.
+    fn log(&self, level: LogLevel, logger: Option<&str>, data: serde_json::Value) {
+        let _ = (level, logger, data);
+    }
+}
+
+struct NoProgress;
+impl ProgressSink for NoProgress {}
+
+/// Everything that a tool may ask about the call it serves. Cheap to clone.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct CallContext {
+    /// Who calls.
+    pub caller: Arc<Caller>,
+    /// Endpoint path, such as `/mcp/query`.
+    pub endpoint: Arc<str>,
+    /// Number of the call in this process, for logs.
+    pub call_id: u64,
+    /// When the call must be over; `None` means no deadline.
+    pub deadline: Option<Instant>,
+    /// Cancelled when the client leaves, cancels, or the deadline passes.
+    pub cancel: CancelToken,
+    /// Where progress and logs go.
+    pub progress: Arc<dyn ProgressSink>,
+    /// W3C trace context of the caller, if sent.
+    pub traceparent: Option<Arc<str>>,
+}
+
+impl CallContext {
+    /// A context without deadline, progress or trace, for `caller` on `endpoint`.
+    pub fn new(caller: Caller, endpoint: &str) -> Self {
+        Self {
+            caller: Arc::new(caller),
+            endpoint: endpoint.into(),
+            call_id: 0,
+            deadline: None,
+            cancel: CancelToken::new(),
+            progress: Arc::new(NoProgress),
+            traceparent: None,
+        }
+    }
+
+    /// Time left until the deadline: `None` without one, zero when it has passed.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl std::fmt::Debug for CallContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallContext")
+            .field("caller", &self.caller.token_name)
+            .field("endpoint", &self.endpoint)
+            .field("call_id", &self.call_id)
+            .finish_non_exhaustive()
+    }
+}
