@@ -1,5 +1,21 @@
 //! Seam of the AI side: the traits and plain types that handlers, stores and models share; it knows no HTTP, no database and no protocol.
 
+mod deadline;
+mod embed;
 mod error;
+mod fakes;
+mod retrieve;
+mod rows;
+mod text;
+mod vector;
 
+pub use deadline::Deadline;
+pub use embed::{EmbedKind, Embedder, EmbedderInfo, Metric, Reranker};
 pub use error::{AiError, AiErrorCode, AiResult};
+pub use fakes::{FakeEmbedder, FakeReranker, FakeRetriever, MemoryRows, MemoryText, MemoryVectors};
+pub use retrieve::{Passage, Retriever};
+pub use rows::{
+    PageRequest, RowColumn, RowKey, RowPage, RowSource, RowValue, SourceConnector, SourceRow, SourceSpec,
+};
+pub use text::{TextChange, TextClause, TextEntry, TextHit, TextIndex, TextIndexStatus};
+pub use vector::{Allowed, VectorHit, VectorItem, VectorStore, check_vector};
