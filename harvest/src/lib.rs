@@ -1,1 +1,22 @@
-//! Seam of the database side: what a driver, a connection, a value and a schema are; it knows no engine and no protocol.
+//! Seam of the database side: what a driver, a connection, a value, a schema and the gate's verdict are; it knows no engine and no agent protocol.
+
+mod connection;
+mod dialect;
+mod error;
+mod gate;
+mod metadata;
+mod value;
+
+pub use connection::{
+    AccountFinding, Backend, ConnectParams, Connection, Driver, DriverBackend, Flow, Interrupt, Limits,
+    RowSink, Secret, ServerInfo, TlsMode,
+};
+pub use dialect::{Dialect, DialectName, Protocol, TypeFamily};
+pub use error::{HarvestCode, HarvestError, HarvestResult};
+pub use gate::{CheckedStatement, ExplainOptions, FragmentKind, GatePolicy, StatementKind, TableRef};
+pub use metadata::{
+    ColumnMeta, ConstraintMeta, ConstraintType, DependencyMeta, ForeignKeyMeta, IndexColumnMeta, IndexMeta,
+    MetadataDepth, MetadataRequest, MetadataSnapshot, MetadataStage, MetadataWarning, MetadataWatch,
+    ObjectMeta, ObjectType, RowsEstSource, SchemaMeta,
+};
+pub use value::{ColType, Column, Value};
