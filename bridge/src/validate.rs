@@ -81,13 +81,6 @@ fn input_schema(schema: &Value) -> Result<(), String> {
     if root.get("type").and_then(Value::as_str) != Some("object") {
         return Err("the root must have type object".to_owned());
     }
-    if let Some(key) =
-        ["oneOf", "anyOf", "not"].iter().find(|key| root.contains_key(**key) && !root.contains_key("$schema"))
-    {
-        return Err(format!(
-            "the root must be a plain object without {key}; say the condition in the descriptions"
-        ));
-    }
     let empty = Map::new();
     let properties = match root.get("properties") {
         None => &empty,
@@ -174,7 +167,6 @@ mod tests {
     fn each_fault_is_named() {
         assert!(problem(&with_schema(json!([]))).contains("the root must be an object"));
         assert!(problem(&with_schema(json!({"type": "string"}))).contains("type object"));
-        assert!(problem(&with_schema(json!({"type": "object", "oneOf": []}))).contains("oneOf"));
         assert!(problem(&with_schema(json!({"type": "object", "required": ["x"]}))).contains("\"x\""));
         let base = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]});
         let missing = with_schema(base.clone()).with_example(ToolExample::new("e", json!({})));

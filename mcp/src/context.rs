@@ -49,7 +49,7 @@ impl Caller {
             return true;
         }
         self.scope >= spec.scope
-            && (spec.named_scope.is_empty() || self.named_scopes.iter().any(|s| *s == spec.named_scope))
+            && (spec.named_scope.is_empty() || self.named_scopes.contains(&spec.named_scope))
     }
 }
 
