@@ -21,17 +21,17 @@ pub trait ToolLayer: Send + Sync {
     ) -> ToolResult<ToolOutput>;
 }
 
+/// What ends the chain: the tool itself.
+pub(crate) type ToolCall<'a> = dyn Fn(&CallContext, Map<String, Value>) -> ToolResult<ToolOutput> + 'a;
+
 /// The rest of the chain: further layers, then the tool.
 pub struct Next<'a> {
     layers: &'a [Arc<dyn ToolLayer>],
-    tool: &'a dyn Fn(&CallContext, Map<String, Value>) -> ToolResult<ToolOutput>,
+    tool: &'a ToolCall<'a>,
 }
 
 impl<'a> Next<'a> {
-    pub(crate) fn new(
-        layers: &'a [Arc<dyn ToolLayer>],
-        tool: &'a dyn Fn(&CallContext, Map<String, Value>) -> ToolResult<ToolOutput>,
-    ) -> Self {
+    pub(crate) fn new(layers: &'a [Arc<dyn ToolLayer>], tool: &'a ToolCall<'a>) -> Self {
         Self { layers, tool }
     }
 

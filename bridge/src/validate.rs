@@ -63,10 +63,12 @@ pub(crate) fn spec(spec: &ToolSpec) -> Result<(), RegistryError> {
     if let Err(problem) = input_schema(&spec.input_schema) {
         return fail(format!("input schema: {problem}"));
     }
-    if let Some(output) = &spec.output_schema {
-        if output.get("type").and_then(Value::as_str) != Some("object") {
-            return fail("output schema: the root must have type object".to_owned());
-        }
+    if spec
+        .output_schema
+        .as_ref()
+        .is_some_and(|output| output.get("type").and_then(Value::as_str) != Some("object"))
+    {
+        return fail("output schema: the root must have type object".to_owned());
     }
     for example in &spec.examples {
         if let Err(problem) = example_fits(example, &spec.input_schema) {
