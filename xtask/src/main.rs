@@ -1,0 +1,65 @@
+//! Entry point of `cargo xtask`: picks the command and owns its exit code; what each command does lives in its own file.
+
+mod args;
+mod bench;
+mod certificates;
+mod ci;
+mod clients;
+mod conformance;
+mod deny;
+mod layering;
+mod metadata;
+mod peer_process;
+mod process;
+mod say;
+mod services;
+mod shim;
+mod suite;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND [OPTIONS]
+
+  test          start private MariaDB and PostgreSQL servers, run every test, stop them
+                  --offline       start only what is installed already, fetch nothing
+                  --only live     run only the tests whose path contains `live`
+                  -- ARGS         hand ARGS to the test runner
+  ci            test, then format, clippy, layering, tidy and deny; a table at the end
+  layering      check who may depend on whom
+  tidy          check the house style of files, manifests and documents
+  deny          cargo-deny: bans, licences, sources, and advisories where reachable
+  conformance   the official MCP suite against the fixture example, plain and behind TLS
+  clients       foreign MCP clients against the serve example, over HTTPS and stdio
+  bench http    CPU of our server per tools/call beside rmcp's
+";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let rest: Vec<String> = words.collect();
+    let outcome = match command.as_str() {
+        "test" => suite::command(&rest),
+        "ci" => ci::command(&rest),
+        "layering" => layering::command(&rest),
+        "tidy" => tidy::command(&rest),
+        "deny" => deny::command(&rest),
+        "conformance" => conformance::command(&rest),
+        "clients" => clients::command(&rest),
+        "bench" => bench::command(&rest),
+        "" | "help" | "--help" | "-h" => {
+            say::line(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        unknown => Err(format!("no command named `{unknown}`\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            say::error(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
