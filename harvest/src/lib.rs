@@ -4,6 +4,7 @@ mod connection;
 mod dialect;
 mod error;
 mod gate;
+mod lexer;
 mod metadata;
 mod value;
 
@@ -14,6 +15,9 @@ pub use connection::{
 pub use dialect::{Dialect, DialectName, Protocol, TypeFamily};
 pub use error::{HarvestCode, HarvestError, HarvestResult};
 pub use gate::{CheckedStatement, ExplainOptions, FragmentKind, GatePolicy, StatementKind, TableRef};
+pub use lexer::{
+    LexCaps, LexMode, Lexer, Token, TokenKind, digest, fingerprint, normal_form, scan, strip_comments, utf8,
+};
 pub use metadata::{
     ColumnMeta, ConstraintMeta, ConstraintType, DependencyMeta, ForeignKeyMeta, IndexColumnMeta, IndexMeta,
     MetadataDepth, MetadataRequest, MetadataSnapshot, MetadataStage, MetadataWarning, MetadataWatch,
