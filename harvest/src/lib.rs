@@ -3,9 +3,12 @@
 mod connection;
 mod dialect;
 mod error;
+mod fake;
 mod gate;
 mod lexer;
 mod metadata;
+mod pool;
+mod rows;
 mod value;
 
 pub use connection::{
@@ -14,6 +17,7 @@ pub use connection::{
 };
 pub use dialect::{Dialect, DialectName, Protocol, TypeFamily};
 pub use error::{HarvestCode, HarvestError, HarvestResult};
+pub use fake::{FakeAnswer, FakeDialect, FakeServer};
 pub use gate::{CheckedStatement, ExplainOptions, FragmentKind, GatePolicy, StatementKind, TableRef};
 pub use lexer::{
     LexCaps, LexMode, Lexer, Token, TokenKind, digest, fingerprint, normal_form, scan, strip_comments, utf8,
@@ -23,4 +27,8 @@ pub use metadata::{
     MetadataDepth, MetadataRequest, MetadataSnapshot, MetadataStage, MetadataWarning, MetadataWatch,
     ObjectMeta, ObjectType, RowsEstSource, SchemaMeta,
 };
+pub use pool::{
+    BackendStatus, Capacity, Pool, PoolConfig, PoolMember, PoolStats, PoolTotals, PooledConnection,
+};
+pub use rows::{ResultSet, RowBounds, RowCollector, TruncatedBy, ValueCollector};
 pub use value::{ColType, Column, Value};

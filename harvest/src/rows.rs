@@ -340,7 +340,8 @@ fn undo(track: &mut Track, row: usize) {
 fn write_cell(out: &mut Vec<u8>, track: &Track, value: &Value) {
     let mixed = track.mode == Mode::Mixed || track.declared == ColType::Any;
     let quoted = !mixed
-        && (track.mode == Mode::QuotedIntegers || matches!(track.declared, ColType::Bigint | ColType::Decimal));
+        && (track.mode == Mode::QuotedIntegers
+            || matches!(track.declared, ColType::Bigint | ColType::Decimal));
     let quoted = quoted || (track.declared == ColType::Array && track.element == Some(ColType::Bigint));
     write_value(out, value, quoted, mixed);
 }
@@ -455,8 +456,8 @@ fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.reserve(bytes.len().div_ceil(3) * 4 + 2);
     out.push(b'"');
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| (word << 8) | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0_u32, |word, byte| (word << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             if place <= chunk.len() {
                 let index = (word >> (18 - 6 * place)) & 63;

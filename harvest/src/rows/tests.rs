@@ -18,7 +18,8 @@ fn collect(bounds: RowBounds, columns: &[Column], rows: Vec<Vec<Value>>) -> Resu
 }
 
 fn one(col_type: ColType, values: Vec<Value>) -> (ColType, serde_json::Value) {
-    let result = collect(WIDE, &[Column::new("a", col_type, "x")], values.into_iter().map(|v| vec![v]).collect());
+    let result =
+        collect(WIDE, &[Column::new("a", col_type, "x")], values.into_iter().map(|v| vec![v]).collect());
     let cells = result.rows().unwrap().into_iter().map(|mut row| row.remove(0)).collect();
     (result.columns[0].col_type, serde_json::Value::Array(cells))
 }
@@ -39,8 +40,10 @@ fn a_late_big_integer_turns_the_whole_column() {
 fn mixed_storage_classes_become_any() {
     let (kind, cells) = one(ColType::Bytes, vec![Value::Bytes(vec![1, 2]), Value::Text("x".into())]);
     assert_eq!((kind, cells), (ColType::Any, json!([{"base64": "AQI="}, "x"])));
-    let (kind, cells) =
-        one(ColType::Integer, vec![Value::Int(1), Value::Int(1 << 60), Value::Bytes(vec![]), Value::Float(0.5)]);
+    let (kind, cells) = one(
+        ColType::Integer,
+        vec![Value::Int(1), Value::Int(1 << 60), Value::Bytes(vec![]), Value::Float(0.5)],
+    );
     assert_eq!((kind, cells), (ColType::Any, json!([1, 1_152_921_504_606_846_976_i64, {"base64": ""}, 0.5])));
     let (kind, _) = one(ColType::String, vec![Value::Text("1".into()), Value::Int(1)]);
     assert_eq!(kind, ColType::Any);
@@ -50,7 +53,12 @@ fn mixed_storage_classes_become_any() {
 fn every_kind_has_its_form() {
     let (_, floats) = one(
         ColType::Float,
-        vec![Value::Float(f64::NAN), Value::Float(f64::INFINITY), Value::Float(f64::NEG_INFINITY), Value::Float(1e300)],
+        vec![
+            Value::Float(f64::NAN),
+            Value::Float(f64::INFINITY),
+            Value::Float(f64::NEG_INFINITY),
+            Value::Float(1e300),
+        ],
     );
     assert_eq!(floats, json!(["NaN", "Infinity", "-Infinity", 1e300]));
     let (_, decimals) = one(ColType::Decimal, vec![Value::Decimal("1.500".into()), Value::Int(3)]);
@@ -73,7 +81,10 @@ fn arrays_turn_with_their_elements() {
     ];
     let result = collect(WIDE, &[column], rows);
     assert_eq!(result.columns[0].element_type, Some(ColType::Bigint));
-    assert_eq!(result.rows().unwrap(), vec![vec![json!(["1", null])], vec![json!([["9223372036854775807"]])]]);
+    assert_eq!(
+        result.rows().unwrap(),
+        vec![vec![json!(["1", null])], vec![json!([["9223372036854775807"]])]]
+    );
 }
 
 #[test]
