@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use crate::ask::{Ask, AskFailure, ClientLink, Elicited, NoClient, Signal, SignalSlot};
 use crate::cancel::CancelToken;
+use crate::error::{ToolError, ToolResult};
+use crate::rpc::RpcError;
 use crate::spec::{Scope, ToolSpec};
 
 /// Who calls: the token's name and rights, never the token itself.
@@ -103,6 +107,9 @@ pub struct CallContext {
     pub progress: Arc<dyn ProgressSink>,
     /// W3C trace context of the caller, if sent.
     pub traceparent: Option<Arc<str>>,
+    /// The way back to the client, for questions.
+    pub client: Arc<dyn ClientLink>,
+    signal: Arc<SignalSlot>,
 }
 
 impl CallContext {
@@ -116,7 +123,95 @@ impl CallContext {
             cancel: CancelToken::new(),
             progress: Arc::new(NoProgress),
             traceparent: None,
+            client: Arc::new(NoClient),
+            signal: Arc::new(SignalSlot::default()),
         }
+    }
+
+    /// Asks the client's side one question; see [`ask_all`](Self::ask_all).
+    ///
+    /// # Errors
+    /// As [`ask_all`](Self::ask_all).
+    pub fn ask(&self, ask: Ask) -> ToolResult<Value> {
+        let mut answers = self.ask_all(&[ask])?;
+        answers.pop().ok_or_else(|| ToolError::internal("a question came back without an answer"))
+    }
+
+    /// Asks the client's side several questions at once and gives their answers in the same order.
+    ///
+    /// A legacy client answers while the call waits. A modern one is sent the questions as the result of the call and
+    /// repeats it with the answers: the tool then runs again from its start, so ask before doing anything that must not
+    /// happen twice.
+    ///
+    /// # Errors
+    /// A failure that the tool passes on with `?`; it makes the call end with the questions, or says why nobody can be asked.
+    pub fn ask_all(&self, asks: &[Ask]) -> ToolResult<Vec<Value>> {
+        self.client.ask(self, asks).map_err(|failure| match failure {
+            AskFailure::NeedInput(asks) => {
+                self.signal.set(Signal::NeedInput(asks));
+                ToolError::precondition("input from the client is required").with("reason", "input_required")
+            }
+            AskFailure::MissingCapability(name) => self.missing_capability(name),
+            AskFailure::Protocol(error) => self.protocol_error(error),
+            AskFailure::Failed(error) => error,
+        })
+    }
+
+    /// Shows the user a form.
+    ///
+    /// # Errors
+    /// As [`ask_all`](Self::ask_all).
+    pub fn elicit(&self, key: &str, message: &str, schema: Value) -> ToolResult<Elicited> {
+        Ok(Elicited::from_answer(&self.ask(Ask::elicit(key, message, schema))?))
+    }
+
+    /// Asks the user to confirm destructive work: `None` when the client cannot show a form, so that the tool falls back
+    /// on an argument.
+    ///
+    /// # Errors
+    /// As [`ask_all`](Self::ask_all).
+    pub fn confirm(&self, key: &str, message: &str) -> ToolResult<Option<bool>> {
+        if !self.client.capabilities().has_form_elicitation() {
+            return Ok(None);
+        }
+        let schema = json!({
+            "type": "object",
+            "properties": {"confirm": {"type": "boolean", "title": "Confirm", "description": message}},
+            "required": ["confirm"],
+        });
+        let answer = self.ask(Ask::elicit(key, message, schema).proven())?;
+        let yes = matches!(Elicited::from_answer(&answer),
+            Elicited::Accepted(form) if form.get("confirm") == Some(&Value::Bool(true)));
+        Ok(Some(yes))
+    }
+
+    /// Refuses the call unless the client declared a capability such as `sampling`.
+    ///
+    /// # Errors
+    /// The failure to pass on.
+    pub fn require_capability(&self, name: &'static str) -> ToolResult<()> {
+        if self.client.capabilities().has(name) { Ok(()) } else { Err(self.missing_capability(name)) }
+    }
+
+    /// Makes the call end with a JSON-RPC error instead of a tool result; return what this gives.
+    #[must_use]
+    pub fn protocol_error(&self, error: RpcError) -> ToolError {
+        let failure = ToolError::internal(error.message.clone());
+        self.signal.set(Signal::Protocol(error));
+        failure
+    }
+
+    /// What the call must end with instead of its result, if a tool said so. Taking it clears it.
+    #[must_use]
+    pub fn take_signal(&self) -> Option<Signal> {
+        self.signal.take()
+    }
+
+    fn missing_capability(&self, name: &'static str) -> ToolError {
+        self.signal.set(Signal::MissingCapability(name));
+        ToolError::precondition(format!("the client did not declare the capability {name}"))
+            .with("reason", "missing_client_capability")
+            .with("capability", name)
     }
 
     /// Time left until the deadline: `None` without one, zero when it has passed.

@@ -114,8 +114,12 @@ pub struct ToolSpec {
     pub toolset: String,
     /// Quick, in memory, never waits: may run on the door's own thread.
     pub inline: bool,
-    /// May be run as a task where the client asks for it.
+    /// Runs as a task for clients that can follow one.
     pub task_support: bool,
+    /// Serves only clients that can follow a task.
+    pub task_required: bool,
+    /// Becomes a task when the tool says so (see `ClientLink::become_task`) and not from its start.
+    pub task_late: bool,
     /// Example calls.
     pub examples: Vec<ToolExample>,
     /// Extra `_meta` of the descriptor.
@@ -143,6 +147,8 @@ impl ToolSpec {
             toolset: String::new(),
             inline: false,
             task_support: false,
+            task_required: false,
+            task_late: false,
             examples: Vec::new(),
             meta: Map::new(),
         }
@@ -187,6 +193,22 @@ impl ToolSpec {
     #[must_use]
     pub fn with_task_support(mut self) -> Self {
         self.task_support = true;
+        self
+    }
+
+    /// Declares that the tool serves only clients that can follow a task.
+    #[must_use]
+    pub fn with_task_required(mut self) -> Self {
+        self.task_support = true;
+        self.task_required = true;
+        self
+    }
+
+    /// Declares that the tool itself says when it becomes a task.
+    #[must_use]
+    pub fn with_late_task(mut self) -> Self {
+        self.task_support = true;
+        self.task_late = true;
         self
     }
 
