@@ -1,0 +1,107 @@
+//! A plain HTTP/1.1 keep-alive load generator on threads; it checks every answer and knows no server.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// An answer that takes longer is a failure of the measurement.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A modern `tools/call` without arguments.
+pub(super) fn request(path: &str, tool: &str) -> Vec<u8> {
+    let body = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{{\"name\":\"{tool}\",\"arguments\":{{}},\
+         \"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\
+         \"io.modelcontextprotocol/clientCapabilities\":{{}}}}}}}}"
+    );
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n\
+         Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Sends the request so many times over so many connections and hands back how long that took.
+pub(super) fn run(
+    address: SocketAddr,
+    request: &[u8],
+    requests: u32,
+    connections: u32,
+) -> Result<Duration, String> {
+    let connections = connections.min(requests);
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..connections)
+            .map(|number| {
+                let share = requests / connections + u32::from(number < requests % connections);
+                scope.spawn(move || one_connection(address, request, share))
+            })
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| "a worker panicked".to_owned())?)
+    })?;
+    Ok(begin.elapsed())
+}
+
+fn one_connection(address: SocketAddr, request: &[u8], requests: u32) -> Result<(), String> {
+    let shown = |error: std::io::Error| format!("{address}: {error}");
+    let mut socket = TcpStream::connect(address).map_err(shown)?;
+    socket.set_nodelay(true).map_err(shown)?;
+    socket.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(shown)?;
+    let mut answer = Vec::new();
+    for _ in 0..requests {
+        socket.write_all(request).map_err(shown)?;
+        answer.clear();
+        while !is_whole(&answer) {
+            let mut buffer = [0; 4096];
+            let count = socket.read(&mut buffer).map_err(shown)?;
+            if count == 0 || answer.len() > ANSWER_BYTES_MAX {
+                return Err(format!("cut answer: {}", String::from_utf8_lossy(&answer)));
+            }
+            answer.extend_from_slice(&buffer[..count]);
+        }
+        let text = String::from_utf8_lossy(&answer);
+        if !text.starts_with("HTTP/1.1 200") || !text.contains("\"content\"") {
+            return Err(format!("unexpected answer: {text}"));
+        }
+    }
+    Ok(())
+}
+
+/// True when head and body are there, by length or by the last chunk.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let body = &answer[end + 4..];
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    match length {
+        Some(length) => body.len() >= length,
+        None => body.ends_with(b"0\r\n\r\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_whole, request};
+
+    #[test]
+    fn knows_when_an_answer_is_whole() {
+        assert!(!is_whole(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{"));
+        assert!(is_whole(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"));
+        assert!(!is_whole(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"));
+        assert!(is_whole(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"));
+    }
+
+    #[test]
+    fn states_the_length_of_its_body() {
+        let text = String::from_utf8(request("/mcp", "t")).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}
