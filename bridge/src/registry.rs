@@ -150,21 +150,6 @@ impl ToolHandlerRegistry {
         self.endpoint(endpoint).map_or(0, |e| e.tools.len())
     }
 
-    /// The toolset names of an endpoint's tools, sorted, without the empty one.
-    #[must_use]
-    pub fn toolsets(&self, endpoint: &str) -> Vec<String> {
-        let mut sets: Vec<String> = self
-            .endpoint(endpoint)
-            .iter()
-            .flat_map(|e| e.tools.values())
-            .map(|e| e.spec.toolset.clone())
-            .filter(|s| !s.is_empty())
-            .collect();
-        sets.sort_unstable();
-        sets.dedup();
-        sets
-    }
-
     /// Dotted names whose single-underscore alias belongs to another tool, as (name, alias).
     #[must_use]
     pub fn alias_collisions(&self, endpoint: &str) -> Vec<(String, String)> {
@@ -181,23 +166,6 @@ impl ToolHandlerRegistry {
         })
     }
 
-    /// The tools of one toolset of an endpoint.
-    #[must_use]
-    pub fn toolset(self: &Arc<Self>, endpoint: &str, toolset: &str) -> Arc<EndpointTools> {
-        let filter = Filter::Toolset(toolset.to_owned());
-        Arc::new(EndpointTools { registry: Arc::clone(self), endpoint: endpoint.to_owned(), filter })
-    }
-
-    /// The read-only tools of an endpoint.
-    #[must_use]
-    pub fn read_only(self: &Arc<Self>, endpoint: &str) -> Arc<EndpointTools> {
-        Arc::new(EndpointTools {
-            registry: Arc::clone(self),
-            endpoint: endpoint.to_owned(),
-            filter: Filter::ReadOnly,
-        })
-    }
-
     fn endpoint(&self, path: &str) -> Option<Arc<Endpoint>> {
         self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(path).map(Arc::clone)
     }
@@ -209,36 +177,18 @@ impl std::fmt::Debug for ToolHandlerRegistry {
     }
 }
 
-#[derive(Debug, Clone)]
-enum Filter {
-    All,
-    Toolset(String),
-    ReadOnly,
-}
-
-impl Filter {
-    fn admits(&self, spec: &ToolSpec) -> bool {
-        match self {
-            Self::All => true,
-            Self::Toolset(name) => spec.toolset == *name,
-            Self::ReadOnly => spec.annotations.read_only_hint,
-        }
-    }
-}
-
-/// A live view of one endpoint's tools, whole or in part.
+/// A live view of one endpoint's tools.
 #[derive(Debug)]
 pub struct EndpointTools {
     registry: Arc<ToolHandlerRegistry>,
     endpoint: String,
-    filter: Filter,
 }
 
 impl EndpointTools {
     fn entry(&self, name: &str) -> Option<Entry> {
         let endpoint = self.registry.endpoint(&self.endpoint)?;
         let entry = endpoint.tools.get(endpoint.names.canonical(name)?)?;
-        self.filter.admits(&entry.spec).then(|| entry.clone())
+        Some(entry.clone())
     }
 }
 
@@ -247,8 +197,7 @@ impl ToolSet for EndpointTools {
         let Some(endpoint) = self.registry.endpoint(&self.endpoint) else {
             return Vec::new();
         };
-        let visible =
-            endpoint.tools.values().filter(|e| caller.may_call(&e.spec) && self.filter.admits(&e.spec));
+        let visible = endpoint.tools.values().filter(|e| caller.may_call(&e.spec));
         visible.map(|e| Arc::clone(&e.shown)).collect()
     }
 
