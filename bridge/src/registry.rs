@@ -159,11 +159,7 @@ impl ToolHandlerRegistry {
     /// All tools of an endpoint, as a server sees them. It stays live: later registrations show up in it.
     #[must_use]
     pub fn tool_set(self: &Arc<Self>, endpoint: &str) -> Arc<EndpointTools> {
-        Arc::new(EndpointTools {
-            registry: Arc::clone(self),
-            endpoint: endpoint.to_owned(),
-            filter: Filter::All,
-        })
+        Arc::new(EndpointTools { registry: Arc::clone(self), endpoint: endpoint.to_owned() })
     }
 
     fn endpoint(&self, path: &str) -> Option<Arc<Endpoint>> {
