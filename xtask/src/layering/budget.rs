@@ -43,6 +43,7 @@ const JOURNEYS: &[Journey] = &[
             "harvest_postgres",
             "harvest_sqlite",
             "harvest_catalog",
+            "harvest_gate",
             "harvest_gateway",
             "mcp_config",
             "mcp_tools",

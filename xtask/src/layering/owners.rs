@@ -23,11 +23,7 @@ const HEAVY: &[Heavy] = &[
     heavy("mysql", &["harvest_mysql"], false),
     heavy("postgres", &["harvest_postgres", "ai_core_rag"], false),
     heavy("tokio-postgres", &["harvest_postgres", "ai_core_rag"], false),
-    heavy(
-        "sqlparser",
-        &["harvest", "harvest_gateway", "harvest_mysql", "harvest_postgres", "harvest_sqlite"],
-        false,
-    ),
+    heavy("sqlparser", &["harvest_gate", "harvest_gateway"], false),
     heavy("jsonrpsee", &["mcp_server"], false),
     heavy("jsonrpsee-core", &["mcp_server"], false),
     heavy("jsonrpsee-types", &["mcp_server"], false),

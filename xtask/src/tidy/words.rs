@@ -7,9 +7,6 @@ const MACHINE_WORDS: &[&str] = &[
     concat!("/wo", "rk/"),
     concat!("shared/", "spec"),
     concat!("shared/", "data"),
-    concat!("../", "data/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
     concat!(".lib", "rary/"),
 ];
 
