@@ -9,6 +9,7 @@ mod lexer;
 mod metadata;
 mod pool;
 mod rows;
+mod url;
 mod value;
 
 pub use connection::{
