@@ -18,6 +18,9 @@ pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// The variable that names the authority which signed the private servers' certificates.
 const TLS_CA: &str = "PENSTOCK_TEST_TLS_CA";
 
+/// Followed by the process id.
+const FOLDER_PREFIX: &str = "penstock-";
+
 /// One server that tests may need.
 pub(crate) struct Service {
     /// What a person calls it.
@@ -55,8 +58,8 @@ impl Place {
     /// Makes a folder whose path is short enough for a socket (108 bytes) and open to the account
     /// that PostgreSQL runs under.
     pub(crate) fn new(offline: bool) -> Result<Self, String> {
-        let folder = std::env::temp_dir().join(format!("penstock-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
+        let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}", std::process::id()));
+        remove_leftovers();
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         open_to_all(&folder)?;
         let certificates = Certificates::write(&folder)?;
@@ -123,6 +126,19 @@ pub(crate) fn start(offline: bool) -> Result<Started, String> {
         }
     }
     Ok(Started { variables, missing, _running: running, _place: place })
+}
+
+/// Removes folders of runs that were killed: nobody of their name is alive.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(FOLDER_PREFIX).and_then(|pid| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| {
+            Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{pid}")).exists()
+        }) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 #[cfg(unix)]

