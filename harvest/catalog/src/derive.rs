@@ -131,7 +131,9 @@ fn content_hash(object: &ObjectMeta) -> String {
     let indexes: Vec<_> = object
         .indexes
         .iter()
-        .map(|i| json!([i.name, i.unique, i.primary, i.index_type, i.predicate, i.visible, i.comment, i.columns]))
+        .map(|i| {
+            json!([i.name, i.unique, i.primary, i.index_type, i.predicate, i.visible, i.comment, i.columns])
+        })
         .collect();
     let form = json!([
         object.object_type,

@@ -121,8 +121,10 @@ fn backup(connection: &Connection, path: &Path, from: usize) -> HarvestResult<()
 mod tests {
     use super::*;
 
-    const TWO: &[Step] =
-        &[Step { sql: "CREATE TABLE a(x INTEGER) STRICT" }, Step { sql: "ALTER TABLE a ADD COLUMN y INTEGER" }];
+    const TWO: &[Step] = &[
+        Step { sql: "CREATE TABLE a(x INTEGER) STRICT" },
+        Step { sql: "ALTER TABLE a ADD COLUMN y INTEGER" },
+    ];
 
     #[test]
     fn steps_keep_data_and_leave_a_backup() {
@@ -151,7 +153,8 @@ mod tests {
         bring_up(&mut c, &path, TWO).expect("new");
         let error = bring_up(&mut c, &path, &TWO[..1]).expect_err("newer");
         assert_eq!(error.code, harvest::HarvestCode::FailedPrecondition);
-        let broken = [Step { sql: "SELECT 1" }, Step { sql: "SELECT 1" }, Step { sql: "CREATE TABLE z(x); nonsense" }];
+        let broken =
+            [Step { sql: "SELECT 1" }, Step { sql: "SELECT 1" }, Step { sql: "CREATE TABLE z(x); nonsense" }];
         assert!(bring_up(&mut c, &path, &broken).is_err());
         assert_eq!(version(&c).expect("version"), 2);
         let made: bool = c

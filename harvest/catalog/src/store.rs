@@ -56,7 +56,9 @@ impl Store {
         prepare_file(&options.path)?;
         let mut writer = Connection::open_with_flags(
             &options.path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .db()?;
         writer.busy_timeout(Duration::from_millis(options.busy_timeout_ms)).db()?;
@@ -90,7 +92,10 @@ impl Store {
     }
 
     /// Runs `work` in one write transaction: committed on success, rolled back on failure.
-    pub(crate) fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> HarvestResult<T>) -> HarvestResult<T> {
+    pub(crate) fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> HarvestResult<T>,
+    ) -> HarvestResult<T> {
         let mut lease = self.lease_writer()?;
         let Some(connection) = lease.connection.as_mut() else {
             return Err(fail::internal("the writer of the catalog store is gone"));
@@ -102,7 +107,10 @@ impl Store {
     }
 
     /// Runs `work` on the write connection outside a transaction (maintenance only).
-    pub(crate) fn on_writer<T>(&self, work: impl FnOnce(&Connection) -> HarvestResult<T>) -> HarvestResult<T> {
+    pub(crate) fn on_writer<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> HarvestResult<T>,
+    ) -> HarvestResult<T> {
         let lease = self.lease_writer()?;
         match lease.connection.as_ref() {
             Some(connection) => work(connection),

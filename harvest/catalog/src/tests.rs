@@ -1,0 +1,5 @@
+//! Tests of the catalog over fake metadata; one file a subject.
+
+mod harvest_runs;
+mod search;
+pub(crate) mod support;
