@@ -42,9 +42,7 @@ fn last_line(report: &str) -> String {
 }
 
 fn is_about_fetching(error: &str) -> bool {
-    ["failed to fetch", "failed to clone", "failed to acquire", "unable to fetch", "advisory database"]
-        .iter()
-        .any(|phrase| error.to_lowercase().contains(phrase))
+    error.contains("failed to fetch advisory database")
 }
 
 fn find() -> Result<PathBuf, String> {
