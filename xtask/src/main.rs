@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND [OPTIONS]
                   --only live     run only the tests whose path contains `live`
                   -- ARGS         hand ARGS to the test runner
   ci            test, then format, clippy, layering, tidy and deny; a table at the end
+                  --no-tests      only the rest
   layering      check who may depend on whom
   tidy          check the house style of files, manifests and documents
   deny          cargo-deny: bans, licences, sources, and advisories where reachable

@@ -4,6 +4,7 @@ use super::{Report, Source};
 
 const LINES_MAX: usize = 700;
 const LINES_WANTED_MAX: usize = 400;
+const FUNCTION_LINES_WANTED_MAX: usize = 70;
 
 /// Unfinished work and switched-off tests. Split so that this file does not find itself.
 const UNFINISHED: &[(&str, &str)] = &[
@@ -22,6 +23,7 @@ pub(super) fn check(source: &Source<'_>, report: &mut Report) {
     }
     check_opening(source, report);
     check_length(source, report);
+    check_functions(source, report);
     for (number, line) in source.text.lines().enumerate() {
         for (word, advice) in UNFINISHED {
             if line.contains(word) {
@@ -54,6 +56,35 @@ fn check_length(source: &Source<'_>, report: &mut Report) {
     } else if lines > LINES_WANTED_MAX {
         report.warnings.push(format!("{}: {lines} lines, wanted are {LINES_WANTED_MAX}", source.path));
     }
+}
+
+/// Counts from the line of `fn` to the bracket that closes at the same depth, as rustfmt lays it out.
+fn check_functions(source: &Source<'_>, report: &mut Report) {
+    let lines: Vec<&str> = source.text.lines().collect();
+    for (number, line) in lines.iter().enumerate() {
+        let Some(name) = function_name(line) else { continue };
+        let indent = line.len() - line.trim_start().len();
+        let closing = format!("{}}}", &line[..indent]);
+        let rest = &lines[number..];
+        let Some(length) = rest.iter().position(|line| *line == closing).map(|at| at + 1) else { continue };
+        if length > FUNCTION_LINES_WANTED_MAX {
+            report.warnings.push(format!(
+                "{}:{}: `{name}` has {length} lines, wanted are {FUNCTION_LINES_WANTED_MAX}",
+                source.path,
+                number + 1
+            ));
+        }
+    }
+}
+
+fn function_name(line: &str) -> Option<&str> {
+    let (before, after) = line.split_once("fn ")?;
+    let qualifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe"];
+    // A signature that ends on its line with `{` or goes on; a declaration in a trait has no body.
+    let has_body = !line.trim_end().ends_with(';') && !line.trim_end().ends_with('}');
+    let is_signature = before.split_whitespace().all(|word| qualifiers.contains(&word));
+    let name = after.split(['(', '<']).next()?;
+    (has_body && is_signature).then_some(name)
 }
 
 /// A `lib.rs` is a table of contents: attributes, private modules, then the explicit list of what is public.

@@ -60,6 +60,19 @@ fn long_files_fail_and_longish_ones_warn() {
 }
 
 #[test]
+fn long_functions_warn() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |lines: usize| {
+        format!("//! A.\nimpl A {{\n    fn a(&self) {{\n{}    }}\n}}\n", "        b();\n".repeat(lines))
+    };
+    std::fs::write(folder.path().join("a.rs"), text(69)).unwrap();
+    let warnings = check(folder.path()).unwrap().warnings;
+    assert_eq!(warnings, ["a.rs:3: `a` has 71 lines, wanted are 70"]);
+    std::fs::write(folder.path().join("a.rs"), text(68)).unwrap();
+    assert!(check(folder.path()).unwrap().warnings.is_empty());
+}
+
+#[test]
 fn unfinished_work_is_named_with_its_line() {
     let text = format!("//! A.\nfn a() {{ {}) }}\n", concat!("to", "do!("));
     assert_one("mcp/src/a.rs", &text, "mcp/src/a.rs:2:");
