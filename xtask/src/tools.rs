@@ -38,6 +38,23 @@ pub(crate) fn apt_install(packages: &[&str]) -> Result<(), String> {
     install().map(drop)
 }
 
+/// Unpacks Debian packages into a folder of their own: what a person without root can do.
+pub(crate) fn unpack_debian(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
+    once(name, |partial| {
+        let apt = process::find("apt-get", &["/usr/bin"])
+            .ok_or_else(|| format!("not root and no apt-get here to fetch {}", packages.join(" ")))?;
+        let mut download = Command::new(apt);
+        process::capture(download.current_dir(partial).arg("download").args(packages))?;
+        for entry in std::fs::read_dir(partial).map_err(|error| format!("{}: {error}", partial.display()))? {
+            let path = entry.map_err(|error| format!("{}: {error}", partial.display()))?.path();
+            if path.extension().is_some_and(|ending| ending == "deb") {
+                process::capture(Command::new("dpkg").arg("-x").arg(&path).arg(partial))?;
+            }
+        }
+        Ok(())
+    })
+}
+
 /// Unpacks PyPI packages with their dependencies into a folder of their own: no virtual environment is needed.
 pub(crate) fn pip(name: &str, packages: &[&str], with_dependencies: bool) -> Result<PathBuf, String> {
     once(name, |partial| {

@@ -1,5 +1,6 @@
 //! A private MariaDB server with TLS; it knows no test.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Place, Running, START_TIMEOUT, Service};
@@ -9,25 +10,25 @@ use crate::{process, tools};
 pub(super) const SERVICE: Service =
     Service { name: "MariaDB", variable: "PENSTOCK_TEST_MARIADB_URL", optional: None, start };
 
+const PACKAGES: &[&str] = &["mariadb-server-core", "mariadb-client-core"];
+/// What the server needs that a bare system may lack.
+const LIBRARIES: &[&str] = &["liburing2", "libaio1", "libnuma1", "libsnappy1v5"];
+
 /// Debian keeps servers off a user's PATH.
 const USUAL_FOLDERS: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/opt/homebrew/bin"];
 
 fn start(place: &Place) -> Result<Running, String> {
-    if process::find("mariadbd", USUAL_FOLDERS).is_none() {
-        place.install(&["mariadb-server-core", "mariadb-client-core"])?;
-    }
-    let server = process::find("mariadbd", USUAL_FOLDERS).ok_or("no mariadbd")?;
-    let installer = process::find("mariadb-install-db", USUAL_FOLDERS).ok_or("no mariadb-install-db")?;
+    let programs = programs(place)?;
     let folder = place.subfolder("mariadb")?;
     let data = format!("--datadir={}", folder.join("data").display());
-    let mut create = Command::new(installer);
-    create.arg("--no-defaults").args(as_root()).arg(&data);
+    let mut create = programs.command(&programs.installer);
+    create.arg(&data);
     create.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
     process::capture(&mut create)?;
 
     let port = process::free_port()?;
-    let mut serve = Command::new(server);
-    serve.arg("--no-defaults").args(as_root()).arg(&data);
+    let mut serve = programs.command(&programs.server);
+    serve.arg(&data);
     serve.arg(format!("--socket={}", folder.join("s.sock").display()));
     serve.arg(format!("--pid-file={}", folder.join("pid").display()));
     serve.arg(format!("--port={port}"));
@@ -47,7 +48,49 @@ fn start(place: &Place) -> Result<Running, String> {
     Ok(Running { url: format!("mysql://root@127.0.0.1:{port}/"), process })
 }
 
-/// mariadbd refuses to run as root unless told so.
-fn as_root() -> Option<&'static str> {
-    tools::is_root().then_some("--user=root")
+/// Where MariaDB lies.
+struct Programs {
+    server: PathBuf,
+    installer: PathBuf,
+    /// Set when the packages were unpacked beside the system instead of installed.
+    unpacked: Option<PathBuf>,
+}
+
+impl Programs {
+    fn installed() -> Option<Self> {
+        let server = process::find("mariadbd", USUAL_FOLDERS)?;
+        let installer = process::find("mariadb-install-db", USUAL_FOLDERS)?;
+        Some(Self { server, installer, unpacked: None })
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.arg("--no-defaults");
+        // mariadbd refuses to run as root unless told so.
+        command.args(tools::is_root().then_some("--user=root"));
+        if let Some(root) = &self.unpacked {
+            command.arg(format!("--basedir={}", root.join("usr").display()));
+            let libraries = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+            command.env("LD_LIBRARY_PATH", root.join(libraries));
+        }
+        command
+    }
+}
+
+/// Installed, else installed now, else unpacked where we may not install.
+fn programs(place: &Place) -> Result<Programs, String> {
+    if let Some(programs) = Programs::installed() {
+        return Ok(programs);
+    }
+    if tools::is_root() || place.offline {
+        place.install(PACKAGES)?;
+        return Programs::installed().ok_or_else(|| "no mariadbd after its installation".to_owned());
+    }
+    let packages: Vec<&str> = PACKAGES.iter().chain(LIBRARIES).copied().collect();
+    let root = tools::unpack_debian("mariadb", &packages)?;
+    Ok(Programs {
+        server: root.join("usr/sbin/mariadbd"),
+        installer: root.join("usr/bin/mariadb-install-db"),
+        unpacked: Some(root),
+    })
 }
