@@ -1,0 +1,319 @@
+//! The attempts of one call: which provider next, when, under which reservation, and what to report; no cache here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ai_core::{
+    CallContext, Deadline, LlmDelta, LlmError, LlmErrorCode, LlmFlow, LlmRequest, LlmResponse, LlmTimings,
+    LlmUsage,
+};
+
+use crate::bridge::{Counters, LlmBridge, Snapshot, ms_since, over};
+use crate::ledger::{Ask, Spent};
+use crate::money::{Price, Usd, estimate_tokens};
+use crate::output::shape_output;
+use crate::provider::{Attempt, AttemptAnswer, AttemptError, Place, Provider, ProviderCounts};
+use crate::retry::{RetryPolicy, sleep};
+use crate::route::{input_tokens, most_specific};
+use crate::wire::WireRequest;
+
+/// How often a provider whose places are all taken is looked at again.
+const PLACE_POLL: Duration = Duration::from_millis(20);
+
+/// One call with everything resolved.
+pub(crate) struct Work<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) request: &'a LlmRequest,
+    pub(crate) system: &'a str,
+    pub(crate) call: &'a CallContext,
+    pub(crate) deadline: Deadline,
+}
+
+/// A candidate and what this call has tried with it.
+struct Lane<'a> {
+    provider: &'a Arc<Provider>,
+    tries: u32,
+    not_before: Instant,
+    alive: bool,
+}
+
+/// What the lanes allow next.
+enum Next<'a> {
+    Go(usize, Place<'a>),
+    Wait(Duration),
+    Nothing,
+}
+
+type Done = (LlmResponse, String, Arc<Provider>);
+
+impl LlmBridge {
+    /// Asks the candidates until one answers; returns the response, the raw text and who gave it.
+    pub(crate) fn call_lanes(
+        &self,
+        work: &Work<'_>,
+        candidates: &[Arc<Provider>],
+        mut on_delta: Option<&mut dyn FnMut(LlmDelta) -> LlmFlow>,
+        timings: &mut LlmTimings,
+    ) -> Result<Done, LlmError> {
+        let started = Instant::now();
+        let policy = RetryPolicy::of(&work.snapshot.config, work.request);
+        let lane = |provider| Lane { provider, tries: 0, not_before: started, alive: true };
+        let mut lanes: Vec<Lane<'_>> = candidates.iter().map(lane).collect();
+        // A real failure tells more than a provider that was not even asked.
+        let (mut failed, mut refused): (Option<LlmError>, Option<LlmError>) = (None, None);
+        let mut attempts = 0;
+        let result = loop {
+            if work.call.cancel.is_cancelled() || work.deadline.is_over() {
+                break Err(if work.call.cancel.is_cancelled() {
+                    over(work.call)
+                } else {
+                    last_or_over(failed.or(refused), work)
+                });
+            }
+            let (at, place) = match next_lane(&lanes) {
+                Next::Go(at, place) => (at, place),
+                Next::Nothing => break Err(last_or_over(failed.or(refused), work)),
+                // A pause that the deadline does not allow is not begun: the last real error tells more.
+                Next::Wait(pause) if pause >= work.deadline.remaining() => {
+                    break Err(last_or_over(failed.or(refused), work));
+                }
+                Next::Wait(pause) => {
+                    if !sleep(pause, &work.call.cancel) {
+                        break Err(over(work.call));
+                    }
+                    continue;
+                }
+            };
+            let Some(lane) = lanes.get_mut(at) else { break Err(last_or_over(failed.or(refused), work)) };
+            let provider = lane.provider;
+            match self.attempt(work, provider, attempts, &mut on_delta) {
+                Tried::Answer(answer, usage, cost, price) => {
+                    drop(place);
+                    attempts += 1;
+                    break Ok((
+                        self.response(work, provider, answer, usage, cost, price, attempts),
+                        provider.clone(),
+                    ));
+                }
+                Tried::Refused(error) => {
+                    lane.alive = false;
+                    refused = Some(most_specific(refused.take(), error));
+                }
+                Tried::Failed(error, delivered) => {
+                    attempts += 1;
+                    let final_ = delivered || !error.retryable || error.code == LlmErrorCode::Cancelled;
+                    lane.tries += 1;
+                    lane.alive = lane.tries <= policy.retries_max;
+                    lane.not_before = Instant::now() + policy.pause(lane.tries - 1, error.retry_after_ms);
+                    failed = Some(error);
+                    if final_ {
+                        break Err(last_or_over(failed.or(refused), work));
+                    }
+                }
+            }
+        };
+        timings.call = ms_since(started);
+        match result {
+            Ok(((response, raw), provider)) => Ok((response, raw, provider)),
+            Err(mut error) => {
+                error.attempts = attempts;
+                Err(error)
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        work: &Work<'_>,
+        provider: &Provider,
+        before: u32,
+        on_delta: &mut Option<&mut dyn FnMut(LlmDelta) -> LlmFlow>,
+    ) -> Tried {
+        let config = &work.snapshot.config;
+        let model = work.request.model.as_deref().unwrap_or(&provider.row.model);
+        let named = |mut error: LlmError| {
+            error.provider_used.clone_from(&provider.row.name);
+            model.clone_into(&mut error.model_used);
+            error
+        };
+        let pass = match provider.breaker.enter() {
+            Ok(pass) => pass,
+            Err(left) => {
+                let why =
+                    format!("provider '{}' keeps failing and is left alone for a while", provider.row.name);
+                let error = LlmError::new(LlmErrorCode::ConnectionFailed, why).with_retry_after(left);
+                return Tried::Refused(named(error));
+            }
+        };
+        let price = provider.price(config);
+        let max_output = work.request.max_output_tokens.unwrap_or(config.llm_max_output_tokens);
+        let input_guess = input_tokens(work.request, work.system);
+        let ask = Ask {
+            // Half as much again for texts that tokenise worse than the guess.
+            worst: price.cost(input_guess + input_guess / 2, u64::from(max_output)),
+            cloud: !provider.local,
+            budget: Usd::from_dollars(config.daily_budget_usd),
+            hourly_max: config.max_cloud_requests_per_hour,
+        };
+        let held = match self.ledger.reserve(&ask) {
+            Ok(held) => held,
+            Err(error) => return Tried::Refused(named(error)),
+        };
+        let wire = WireRequest {
+            request: work.request,
+            system: work.system,
+            model,
+            max_output_tokens: max_output,
+            temperature: work.request.temperature.unwrap_or(config.llm_temperature),
+            stream: on_delta.is_some(),
+            options: &provider.row.options,
+        };
+        let limits = Attempt {
+            deadline: work.deadline.capped_ms(config.llm_timeout_ms),
+            cancel: &work.call.cancel,
+            request_bytes_max: config.llm_request_max_bytes,
+            response_bytes_max: config.llm_response_max_bytes,
+        };
+        let mut delivered = false;
+        let result = provider.attempt(&wire, &limits, &mut |delta| match on_delta.as_mut() {
+            Some(receiver) => {
+                delivered = true;
+                receiver(delta)
+            }
+            None => LlmFlow::Continue,
+        });
+        self.count_attempt(provider, before);
+        let mut spent = Spent {
+            kind: "llm",
+            provider: provider.row.name.clone(),
+            model: model.to_owned(),
+            price_source: price.source,
+            caller: work.call.caller.clone(),
+            outcome: "ok".to_owned(),
+            ..Spent::default()
+        };
+        match result {
+            Ok(done) => {
+                pass.succeeded();
+                let usage = usage_of(&done.answer, input_guess);
+                let cost = price.cost(usage.input_tokens, usage.output_tokens);
+                self.count_tokens(provider, usage, cost);
+                (spent.input_tokens, spent.output_tokens) = (usage.input_tokens, usage.output_tokens);
+                (spent.estimated, spent.cost) = (usage.estimated, cost);
+                held.settle(spent);
+                Tried::Answer(done, usage, cost, price)
+            }
+            Err(AttemptError { error, billed_text }) => {
+                match error.code {
+                    LlmErrorCode::ConnectionFailed | LlmErrorCode::ServerError => pass.failed(),
+                    LlmErrorCode::Timeout | LlmErrorCode::Cancelled => drop(pass),
+                    _ => pass.succeeded(),
+                }
+                ProviderCounts::add(&provider.counts.failures, 1);
+                error.code.as_str().clone_into(&mut spent.outcome);
+                // An answer that broke off is billed by most providers: what was read and what came of it.
+                if let Some(text) = billed_text {
+                    spent.estimated = true;
+                    (spent.input_tokens, spent.output_tokens) = (input_guess, estimate_tokens(&text));
+                    spent.cost = price.cost(spent.input_tokens, spent.output_tokens);
+                }
+                held.settle(spent);
+                Tried::Failed(named(error), delivered)
+            }
+        }
+    }
+
+    fn count_attempt(&self, provider: &Provider, before: u32) {
+        let side = if provider.local { &self.counters.local_calls } else { &self.counters.cloud_calls };
+        Counters::add(side, 1);
+        Counters::add(&self.counters.retries, u64::from(before > 0));
+        ProviderCounts::add(&provider.counts.attempts, 1);
+    }
+
+    fn count_tokens(&self, provider: &Provider, usage: LlmUsage, cost: Usd) {
+        Counters::add(&self.counters.input_tokens, usage.input_tokens);
+        Counters::add(&self.counters.output_tokens, usage.output_tokens);
+        ProviderCounts::add(&provider.counts.input_tokens, usage.input_tokens);
+        ProviderCounts::add(&provider.counts.output_tokens, usage.output_tokens);
+        ProviderCounts::add(&provider.counts.cost_units, cost.units());
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the facts of one finished attempt")]
+    fn response(
+        &self,
+        work: &Work<'_>,
+        provider: &Provider,
+        done: AttemptAnswer,
+        usage: LlmUsage,
+        cost: Usd,
+        price: Price,
+        attempts: u32,
+    ) -> (LlmResponse, String) {
+        let model = work.request.model.as_deref().unwrap_or(&provider.row.model);
+        let mut response = LlmResponse::default();
+        response.text_response = shape_output(&done.answer.text, work.request.output);
+        response.explanation = format!(
+            "provider {} ({}) model {model}; {attempts} attempt{}; {}{} input and {} output tokens; cost {cost} \
+             ({} price); cache miss",
+            provider.row.name,
+            provider.row.kind.as_str(),
+            if attempts == 1 { "" } else { "s" },
+            if usage.estimated { "about " } else { "" },
+            usage.input_tokens,
+            usage.output_tokens,
+            price.source,
+        );
+        response.tool_calls = done.answer.tool_calls;
+        response.finish_reason = done.answer.finish;
+        response.http_status_code = done.status;
+        response.provider_used.clone_from(&provider.row.name);
+        model.clone_into(&mut response.model_used);
+        response.attempts = attempts;
+        response.usage = usage;
+        response.cost_usd = cost.dollars();
+        price.source.clone_into(&mut response.price_source);
+        (response, done.answer.text)
+    }
+}
+
+/// What came of one try.
+enum Tried {
+    Answer(AttemptAnswer, LlmUsage, Usd, Price),
+    /// Nothing was sent: breaker, budget or cap.
+    Refused(LlmError),
+    /// It failed; true when the receiver already has a part of the answer.
+    Failed(LlmError, bool),
+}
+
+fn usage_of(answer: &crate::wire::WireAnswer, input_guess: u64) -> LlmUsage {
+    let calls: u64 = answer.tool_calls.iter().map(|c| estimate_tokens(&c.arguments.to_string()) + 8).sum();
+    let output_guess = estimate_tokens(&answer.text) + calls;
+    let estimated = answer.input_tokens.is_none() || answer.output_tokens.is_none();
+    let input = answer.input_tokens.unwrap_or(input_guess);
+    LlmUsage::new(input, answer.output_tokens.unwrap_or(output_guess), estimated)
+}
+
+fn last_or_over(last: Option<LlmError>, work: &Work<'_>) -> LlmError {
+    last.unwrap_or_else(|| over(work.call))
+}
+
+/// The lane with the fewest tries, in candidate order, whose pause is over and that has a free place.
+fn next_lane<'a>(lanes: &[Lane<'a>]) -> Next<'a> {
+    let now = Instant::now();
+    let mut order: Vec<(usize, &Lane<'a>)> = lanes.iter().enumerate().filter(|(_, l)| l.alive).collect();
+    order.sort_by_key(|(at, lane)| (lane.tries, *at));
+    let mut wait: Option<Duration> = None;
+    for (at, lane) in order {
+        let left = lane.not_before.saturating_duration_since(now);
+        let left = if left.is_zero() {
+            match lane.provider.place() {
+                Some(place) => return Next::Go(at, place),
+                None => PLACE_POLL,
+            }
+        } else {
+            left
+        };
+        wait = Some(wait.map_or(left, |w| w.min(left)));
+    }
+    wait.map_or(Next::Nothing, Next::Wait)
+}

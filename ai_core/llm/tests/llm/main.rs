@@ -1,0 +1,6 @@
+//! Tests of the whole crate against small servers of their own; nothing leaves the machine.
+
+mod bridge;
+mod faults;
+mod server;
+mod streams;
