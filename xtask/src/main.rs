@@ -33,6 +33,8 @@ usage: cargo xtask COMMAND [OPTIONS]
   tidy          check the house style of files, manifests and documents
   deny          cargo-deny: bans, licences, sources, and advisories where reachable
   conformance   the official MCP suite against the fixture example, plain and behind TLS
+                  --url URL       a server of yours instead, plain
+                  --verbose       each scenario
   clients       foreign MCP clients against the serve example, over HTTPS and stdio
   bench http    CPU of our server per tools/call beside rmcp's
 ";
