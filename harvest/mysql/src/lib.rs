@@ -1,0 +1,14 @@
+//! MySQL and MariaDB behind the database seam: driver, connection, dialects, metadata; it knows no tool and no other engine.
+
+mod account;
+mod connection;
+mod decode;
+mod dialect;
+mod driver;
+mod error;
+mod interrupt;
+mod metadata;
+mod types;
+
+pub use dialect::{MariadbDialect, MysqlDialect};
+pub use driver::MysqlDriver;

@@ -1,0 +1,62 @@
+//! What the account may do beyond reading; it changes nothing and decides nothing.
+
+use harvest::{AccountFinding, HarvestResult};
+use postgres::Client;
+
+use crate::error::from_postgres;
+
+/// Roles whose members reach beyond the rows that were granted.
+const DANGEROUS_ROLES: &str = "'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', \
+     'pg_read_all_data', 'pg_write_all_data', 'pg_signal_backend', 'pg_checkpoint', 'pg_maintain', 'pg_create_subscription'";
+
+pub(crate) fn examine(client: &mut Client) -> HarvestResult<Vec<AccountFinding>> {
+    let mut findings = Vec::new();
+    let sql = "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls \
+               FROM pg_catalog.pg_roles WHERE rolname = current_user";
+    let row = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?;
+    let attributes = [
+        ("superuser", "the account is a superuser", true),
+        ("createrole", "the account may create roles", true),
+        ("createdb", "the account may create databases", false),
+        ("replication", "the account may replicate the whole cluster", true),
+        ("bypassrls", "the account passes row-level security", true),
+    ];
+    for (index, (code, text, dangerous)) in attributes.into_iter().enumerate() {
+        if row.get::<_, bool>(index) {
+            findings.push(finding(code, text.to_owned(), dangerous));
+        }
+    }
+    if findings.iter().any(|f| f.code == "superuser") {
+        // A superuser passes every further check by nature.
+        return Ok(findings);
+    }
+    let sql = format!(
+        "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname IN ({DANGEROUS_ROLES}) \
+         AND pg_catalog.pg_has_role(current_user, oid, 'USAGE') ORDER BY 1"
+    );
+    for row in client.query(&sql, &[]).map_err(|e| from_postgres(&e))? {
+        let role: String = row.get(0);
+        findings.push(finding("role_membership", format!("the account is a member of {role}"), true));
+    }
+    let sql = "SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+               WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+               AND n.nspname NOT LIKE 'pg\\_t%' \
+               AND pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')";
+    let writable: i64 = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?.get(0);
+    if writable > 0 {
+        findings.push(finding("write_grants", format!("the account may write to {writable} tables"), true));
+    }
+    let sql = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')";
+    if client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?.get(0) {
+        findings.push(finding(
+            "create_schema",
+            "the account may create schemas in the database".to_owned(),
+            false,
+        ));
+    }
+    Ok(findings)
+}
+
+fn finding(code: &str, text: String, dangerous: bool) -> AccountFinding {
+    AccountFinding { code: code.to_owned(), text, dangerous }
+}
