@@ -1,0 +1,306 @@
+//! From analysis, profile and library to a verdict, and what follows from it: learning, incidents, counts.
+
+use super::{Detector, Policy, Readings, Standing, is_session};
+use crate::config::{LogSql, Mode};
+use crate::context::StatementContext;
+use crate::digest::{Fingerprint, mix};
+use crate::incident::Incident;
+use crate::machine::StatementClass;
+use crate::profile::{BEHAVIOUR, Profile, behaviour};
+use crate::rules::{AnomalyType, Signal, for_each_rule, injection_risk};
+use crate::store::profile_key;
+use crate::text::{NORMALIZED_BYTES_MAX, normalize};
+use crate::verdict::{Action, Verdict};
+use std::sync::atomic::Ordering;
+
+/// From here a statement is flagged.
+const FLAG_RISK: f32 = 0.30;
+/// Rounding slack of a product of a few scores.
+const SLACK: f32 = 1e-4;
+/// Rate, profile and heat together contribute at most this.
+const BEHAVIOUR_RISK_MAX: f32 = 0.50;
+
+impl Detector {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one check, each computed once")]
+    pub(super) fn judge(
+        &self,
+        policy: &Policy,
+        ctx: &StatementContext<'_>,
+        fp: &Fingerprint,
+        readings: Readings,
+        key: u64,
+        standing: &Standing,
+        now_ms: u64,
+    ) -> Verdict {
+        let mut v = Verdict::allow(fp, ctx.dialect);
+        v.behaviour = standing.behaviour;
+        if policy.lookup.allows(fp.digest, ctx.user, ctx.schema, now_ms) {
+            // An allowed digest meets the rate rule only.
+            v.behaviour &= behaviour::RATE_LIMIT;
+            return decide(policy, v, standing, false);
+        }
+        let a = self.analysis(ctx, fp, &readings);
+        v.signals = expected_stacks(a.signals, ctx.multi_statements == Some(true) || standing.multi);
+        let mut threat_deny = false;
+        if policy.config.threats_enabled {
+            threat_deny = self.library(policy, fp, &mut v);
+        }
+        if !is_session(fp, &a) && policy.mode != Mode::Learn {
+            self.behave(ctx, fp, &a, key, standing, now_ms, &mut v);
+        }
+        if standing.known && injection_risk(v.signals) < threshold(policy) {
+            // What the profile learned as its own is no news; it was never learned at or above the threshold.
+            v.signals = 0;
+        }
+        decide(policy, v, standing, threat_deny)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one check, each computed once")]
+    fn behave(
+        &self,
+        ctx: &StatementContext<'_>,
+        fp: &Fingerprint,
+        a: &crate::machine::Analysis,
+        key: u64,
+        standing: &Standing,
+        now_ms: u64,
+        v: &mut Verdict,
+    ) {
+        let traits = Self::traits(fp, a);
+        let compare = |p: &Profile, own: bool| {
+            let known = p.digests.contains(fp.structure);
+            let mut bits = if known { 0 } else { p.novelty(&traits) };
+            if own && p.off_hours(now_ms) {
+                bits |= behaviour::OFF_HOURS;
+            }
+            bits
+        };
+        if standing.mature {
+            v.behaviour |= self.profiles.with(key, |p| compare(p, true)).unwrap_or(0);
+        } else if let Some(addr) = ctx.client_addr {
+            // A young profile follows its parent: the same user from anywhere.
+            let parent = profile_key(self.seed, ctx.user, None, ctx.schema);
+            v.behaviour |= self
+                .profiles
+                .with(parent, |p| {
+                    if !p.is_mature() {
+                        return 0;
+                    }
+                    let host = if p.host_is_novel(addr) { behaviour::NOVEL_HOST } else { 0 };
+                    compare(p, false) | host
+                })
+                .unwrap_or(0);
+        }
+        if standing.heat > 0.0 {
+            v.behaviour |= behaviour::HEAT;
+            v.scores.heat = standing.heat;
+        }
+    }
+
+    /// Library verdicts by digest; true if a pattern with action `deny` matched.
+    fn library(&self, policy: &Policy, fp: &Fingerprint, v: &mut Verdict) -> bool {
+        let mut deny = false;
+        if let Some(hits) = policy.lookup.threats.get(&fp.digest) {
+            for hit in hits.iter().filter(|h| h.signals == v.signals) {
+                v.behaviour |= behaviour::THREAT_EXACT;
+                v.scores.threat_exact = v.scores.threat_exact.max(f32::from(hit.severity) / 10.0);
+                deny |= hit.deny;
+            }
+        }
+        if let Some((_, score)) = self.similar.get(fp.digest) {
+            if score > 0 && v.behaviour & behaviour::THREAT_EXACT == 0 {
+                v.behaviour |= behaviour::THREAT_SIMILAR;
+                v.scores.threat_similar = f32::from_bits(score as u32);
+            }
+        }
+        deny
+    }
+
+    /// Learning, counting and recording of a judged statement.
+    pub(super) fn after(
+        &self,
+        policy: &Policy,
+        ctx: &StatementContext<'_>,
+        fp: &Fingerprint,
+        key: u64,
+        mut v: Verdict,
+        now_ms: u64,
+    ) -> Verdict {
+        let clean = injection_risk(v.signals) < threshold(policy) && v.action != Action::Deny;
+        if clean {
+            self.learn(policy, ctx, fp, key, now_ms);
+        }
+        self.offer(ctx, fp);
+        if v.action == Action::Allow {
+            return v;
+        }
+        let count = self.counters.mine();
+        let counter = if v.action == Action::Deny { &count.denied } else { &count.flagged };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.count_rules(&v);
+        v.incident = Some(self.record(policy, ctx, key, &v, now_ms));
+        v
+    }
+
+    /// Young profiles, and all of them in learn mode, take the statement in.
+    fn learn(&self, policy: &Policy, ctx: &StatementContext<'_>, fp: &Fingerprint, key: u64, now_ms: u64) {
+        let Some((word, table)) = self.analyses.get(fp.key) else { return };
+        let a = super::unpack(word, table);
+        if a.class == StatementClass::Session {
+            return;
+        }
+        let traits = Self::traits(fp, &a);
+        let period_ms = policy.config.learning_period_s.saturating_mul(1000);
+        let take = |p: &Profile| {
+            let young = !p.is_mature();
+            if young || policy.mode == Mode::Learn {
+                p.learn(&traits, now_ms);
+                if let Some(addr) = ctx.client_addr {
+                    p.learn_host(addr);
+                }
+            }
+            if young && policy.mode != Mode::Learn {
+                p.ripen(policy.config.learning_min_queries, period_ms, now_ms);
+            }
+        };
+        self.profiles.with(key, take);
+        if ctx.client_addr.is_some() {
+            self.profiles.with(profile_key(self.seed, ctx.user, None, ctx.schema), take);
+        }
+    }
+
+    fn count_rules(&self, v: &Verdict) {
+        for (i, hit) in self.hits.iter().enumerate() {
+            let signals = crate::rules::SIGNALS.len();
+            let fired = if i < signals { v.signals >> i & 1 } else { u64::from(v.behaviour >> (i - signals) & 1) };
+            if fired == 1 {
+                hit.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A feedback rule fired: recorded, changes nothing that already ran.
+    pub(super) fn flag_feedback(
+        &self,
+        policy: &Policy,
+        ctx: &StatementContext<'_>,
+        key: u64,
+        mut v: Verdict,
+        now_ms: u64,
+    ) {
+        v.action = Action::Flag;
+        v.anomaly_type = Some(AnomalyType::Behaviour);
+        v.risk = behaviour_risk(&v);
+        self.counters.mine().flagged.fetch_add(1, Ordering::Relaxed);
+        self.count_rules(&v);
+        self.record(policy, ctx, key, &v, now_ms);
+    }
+
+    fn record(
+        &self,
+        policy: &Policy,
+        ctx: &StatementContext<'_>,
+        key: u64,
+        v: &Verdict,
+        now_ms: u64,
+    ) -> crate::verdict::IncidentId {
+        let rules = mix(v.signals, u64::from(v.behaviour) << 2 | v.action as u64);
+        let fold = mix(mix(key, v.digest), rules);
+        if let Some(id) = self.incidents.repeat(fold, now_ms) {
+            return id;
+        }
+        let config = &policy.config;
+        let id = self.ids.next(now_ms);
+        let sql = match config.log_sql {
+            LogSql::None | LogSql::Digest => None,
+            LogSql::Redacted => Some(normalize(ctx.sql, ctx.dialect, ctx.sql_mode.unwrap_or_default())),
+            LogSql::Full => {
+                let cut = &ctx.sql[..ctx.sql.len().min(NORMALIZED_BYTES_MAX)];
+                Some(String::from_utf8_lossy(cut).into_owned())
+            }
+        };
+        let incident = Incident {
+            id,
+            at_ms: now_ms,
+            mode: policy.mode,
+            action: v.action,
+            risk: v.risk,
+            threshold: threshold(policy),
+            anomaly_type: v.anomaly_type,
+            rules: v.rules(),
+            user: ctx.user.to_owned(),
+            client_addr: ctx.client_addr,
+            schema: ctx.schema.to_owned(),
+            session_id: ctx.session_id,
+            digest: (config.log_sql != LogSql::None).then_some(v.digest),
+            sql,
+            repeat_count: 1,
+            fold,
+        };
+        self.incidents.record(incident, config.incident_rows_max, config.incident_ttl_s.saturating_mul(1000));
+        id
+    }
+}
+
+fn threshold(policy: &Policy) -> f32 {
+    f32::from(policy.config.risk_threshold) / 100.0
+}
+
+/// Sessions that announced several statements, and profiles that always sent them, may stack.
+fn expected_stacks(signals: u64, expected: bool) -> u64 {
+    let stacked = Signal::Stacked.bit() | Signal::StackedDrop.bit();
+    if expected && signals & stacked != 0 { signals & !stacked | Signal::StackedKnown.bit() } else { signals }
+}
+
+const THREATS: u32 = behaviour::THREAT_EXACT | behaviour::THREAT_SIMILAR;
+
+fn behaviour_risk(v: &Verdict) -> f32 {
+    let mut clean = 1.0_f32;
+    for (i, (_, score)) in BEHAVIOUR.iter().enumerate() {
+        if v.behaviour & !THREATS & 1 << i != 0 {
+            clean *= 1.0 - v.scores.of(i).unwrap_or(*score);
+        }
+    }
+    (1.0 - clean).min(BEHAVIOUR_RISK_MAX)
+}
+
+/// Combines everything into one risk and one action.
+fn decide(policy: &Policy, mut v: Verdict, standing: &Standing, threat_deny: bool) -> Verdict {
+    let injection = injection_risk(v.signals);
+    let threat = 1.0 - (1.0 - v.scores.threat_exact) * (1.0 - v.scores.threat_similar);
+    let behaved = behaviour_risk(&v);
+    v.risk = 1.0 - (1.0 - injection) * (1.0 - threat) * (1.0 - behaved);
+    v.anomaly_type = strongest(&v, behaved);
+    let denies = policy.mode == Mode::Enforce && !policy.config.log_only;
+    let by_risk = policy.config.auto_block && v.risk + SLACK >= threshold(policy) && v.risk > 0.0;
+    let by_rate = policy.config.auto_block && standing.rate_denied;
+    v.action = if denies && (by_risk || by_rate || threat_deny) {
+        Action::Deny
+    } else if v.risk + SLACK >= FLAG_RISK || threat_deny || v.behaviour & behaviour::RATE_LIMIT != 0 {
+        Action::Flag
+    } else {
+        Action::Allow
+    };
+    v
+}
+
+fn strongest(v: &Verdict, behaved: f32) -> Option<AnomalyType> {
+    let mut best = (0.0_f32, None);
+    for_each_rule(v.signals, |_, score| {
+        if score > best.0 {
+            best = (score, Some(AnomalyType::Injection));
+        }
+    });
+    let threat = v.scores.threat_exact.max(v.scores.threat_similar);
+    if threat > best.0 {
+        best = (threat, Some(AnomalyType::Threat));
+    }
+    if behaved > best.0 {
+        let rate = v.behaviour & !(behaviour::RATE_LIMIT | behaviour::RATE_SPIKE) == 0;
+        best = (behaved, Some(if rate { AnomalyType::Rate } else { AnomalyType::Behaviour }));
+    }
+    if best.1.is_none() && v.behaviour & behaviour::RATE_LIMIT != 0 {
+        return Some(AnomalyType::Rate);
+    }
+    best.1
+}

@@ -1,0 +1,460 @@
+//! The structural pass: tokens of a new statement through a bounded stack of clauses into signals.
+
+mod clause;
+mod frame;
+mod operand;
+mod term;
+
+use crate::keywords::{Class, Kw};
+use crate::lexer::{Lexer, Marks, SqlMode, Tail};
+use crate::rules::Signal;
+use crate::token::{Dialect, Kind, Op, Tok};
+use crate::value::Val;
+use frame::{Clause, Ctx, Frame, Opener};
+use operand::{Operand, flag};
+use term::Link;
+
+/// Brackets deeper than this are counted, not analysed.
+const FRAMES_MAX: usize = 96;
+/// Tokens looked at ahead of the current one.
+const AHEAD: usize = 8;
+/// Tokens held at once; a longer statement passes through in pieces.
+const WINDOW_TOKENS: usize = 2048;
+
+/// What the structural pass found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Analysis {
+    /// `Signal` bits.
+    pub(crate) signals: u64,
+    pub(crate) class: StatementClass,
+    /// Hash of the first table that is no catalog; 0 if none.
+    pub(crate) table: u64,
+    /// Reads a system catalog.
+    pub(crate) catalog: bool,
+}
+
+/// Coarse class of a statement, for behaviour rules.
+// Exhaustive on purpose: profiles keep one bit for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum StatementClass {
+    /// SELECT, VALUES, TABLE, WITH.
+    #[default]
+    Read,
+    /// INSERT, UPDATE, DELETE, MERGE, COPY, LOAD.
+    Write,
+    /// CREATE, ALTER, DROP, TRUNCATE.
+    Definition,
+    /// GRANT, REVOKE, CREATE USER.
+    Control,
+    /// SHOW, DESCRIBE, SET, transactions, health checks.
+    Session,
+    /// CALL, DO, EXECUTE, PREPARE.
+    Routine,
+}
+
+pub(crate) fn class_of(kw: Kw) -> StatementClass {
+    match kw {
+        Kw::Insert | Kw::Update | Kw::Delete | Kw::Merge | Kw::Copy | Kw::Load => StatementClass::Write,
+        Kw::Create | Kw::Alter | Kw::Drop | Kw::Attach => StatementClass::Definition,
+        Kw::Grant => StatementClass::Control,
+        Kw::Show | Kw::Fetch | Kw::Set | Kw::Transaction | Kw::Explain => StatementClass::Session,
+        Kw::Call | Kw::Prepare | Kw::Handler | Kw::Waitfor => StatementClass::Routine,
+        _ => StatementClass::Read,
+    }
+}
+
+/// Buffers that a thread keeps between statements.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    tokens: Vec<Tok>,
+    frames: Vec<Frame>,
+}
+
+/// Judges one statement; time is linear in its length, memory bounded by the window.
+pub(crate) fn analyse(sql: &[u8], dialect: Dialect, mode: SqlMode, scratch: &mut Scratch) -> Analysis {
+    let mut found = run(sql, dialect, mode, scratch);
+    if let Some((from, to)) = found.embedded {
+        // SQL inside PREPARE … FROM '…' is judged as well, one level deep.
+        let inner = run(sql.get(from..to).unwrap_or(&[]), dialect, mode, scratch);
+        found.analysis.signals |= inner.analysis.signals;
+    }
+    found.analysis
+}
+
+struct Found {
+    analysis: Analysis,
+    embedded: Option<(usize, usize)>,
+}
+
+fn run(sql: &[u8], dialect: Dialect, mode: SqlMode, scratch: &mut Scratch) -> Found {
+    let mut lexer = Lexer::new(sql, dialect, mode);
+    scratch.tokens.clear();
+    scratch.frames.clear();
+    scratch.frames.push(Frame::new(Opener::Top, Ctx::Top));
+    let mut machine = Machine {
+        src: sql,
+        dialect,
+        signals: 0,
+        frames: &mut scratch.frames,
+        overflow: 0,
+        first: Kw::None,
+        second: Kw::None,
+        class: StatementClass::Read,
+        statements: 1,
+        body: false,
+        table: 0,
+        user_table: false,
+        catalog: false,
+        system_tables: 0,
+        prev: Tok::EOF,
+        prev2: Tok::EOF,
+        embedded: None,
+        encoded: 0,
+        links: 0,
+        extra_close: false,
+        fresh: true,
+    };
+    let tokens = &mut scratch.tokens;
+    let mut ended = false;
+    while !ended {
+        while tokens.len() < WINDOW_TOKENS {
+            let t = lexer.next_token();
+            if t.kind == Kind::Eof {
+                ended = true;
+                break;
+            }
+            tokens.push(t);
+        }
+        let until = if ended { tokens.len() } else { tokens.len() - AHEAD };
+        for i in 0..until {
+            machine.step(tokens, i);
+        }
+        tokens.drain(..until);
+    }
+    machine.finish(&lexer.marks);
+    Found {
+        analysis: Analysis {
+            signals: machine.signals,
+            class: machine.class,
+            table: machine.table,
+            catalog: machine.catalog,
+        },
+        embedded: machine.embedded,
+    }
+}
+
+struct Machine<'a> {
+    src: &'a [u8],
+    dialect: Dialect,
+    signals: u64,
+    frames: &'a mut Vec<Frame>,
+    overflow: u32,
+    first: Kw,
+    second: Kw,
+    class: StatementClass,
+    statements: u32,
+    /// Inside a routine or trigger body: `;` separates its statements.
+    body: bool,
+    table: u64,
+    user_table: bool,
+    catalog: bool,
+    system_tables: u32,
+    prev: Tok,
+    prev2: Tok,
+    embedded: Option<(usize, usize)>,
+    encoded: u32,
+    /// Connectives so far.
+    links: u32,
+    extra_close: bool,
+    /// No token of the current statement was seen yet.
+    fresh: bool,
+}
+
+impl Machine<'_> {
+    fn raise(&mut self, signal: Signal) {
+        self.signals |= signal.bit();
+    }
+
+    fn top(&mut self) -> &mut Frame {
+        if self.frames.is_empty() {
+            self.frames.push(Frame::new(Opener::Top, Ctx::Top));
+        }
+        let last = self.frames.len() - 1;
+        &mut self.frames[last]
+    }
+
+    fn step(&mut self, tokens: &[Tok], i: usize) {
+        let t = tokens[i];
+        let next = tokens.get(i + 1).copied().unwrap_or(Tok::EOF);
+        if self.overflow > 0 {
+            match t.kind {
+                Kind::LParen => self.overflow = self.overflow.saturating_add(1),
+                Kind::RParen => self.overflow -= 1,
+                _ => {}
+            }
+            self.advance(t);
+            return;
+        }
+        if self.fresh && t.kind != Kind::Semi {
+            self.begin_statement(&t, &next);
+        }
+        match t.kind {
+            Kind::Word => self.word(&t, &next, tokens, i),
+            Kind::QuotedIdent => self.name(&t, &next),
+            Kind::Number | Kind::Text => self.literal(&t, &next),
+            Kind::Param => self.operand(Operand::named(t.hash, 0)),
+            Kind::Variable => {
+                let f = if t.kw == Kw::Version { flag::SYS | flag::CONST } else { flag::VAR };
+                self.operand(Operand::named(t.hash, f));
+            }
+            Kind::LParen => self.open(Opener::Group, Kw::None),
+            Kind::RParen => self.close(),
+            Kind::Comma => self.comma(),
+            Kind::Semi => self.semicolon(&next),
+            Kind::Compare => self.compare(t.op),
+            Kind::Logic => self.logic(if t.op == Op::And { Link::And } else { Link::Or }),
+            Kind::Arith => self.arith(t.op, &next),
+            Kind::Cast => self.cast(&next),
+            _ => {}
+        }
+        self.advance(t);
+    }
+
+    fn advance(&mut self, t: Tok) {
+        self.prev2 = self.prev;
+        self.prev = t;
+    }
+
+    fn begin_statement(&mut self, t: &Tok, next: &Tok) {
+        self.fresh = false;
+        if self.statements == 1 {
+            self.first = t.kw;
+            self.second = next.kw;
+            self.class = class_of(t.kw);
+            if matches!(t.kw, Kw::Create | Kw::Alter | Kw::Drop) && matches!(next.kw, Kw::User) {
+                self.class = StatementClass::Control;
+            }
+            // Anonymous blocks separate their own statements.
+            if matches!(t.kw, Kw::Call) || (t.kw == Kw::Transaction && next.kw == Kw::Not) {
+                self.body = true;
+            }
+        } else if !self.body {
+            self.raise(if matches!(t.kw, Kw::Drop | Kw::Grant) || (t.kw == Kw::Create && next.kw == Kw::User) {
+                Signal::StackedDrop
+            } else {
+                Signal::Stacked
+            });
+        }
+        let clause = match t.kw {
+            Kw::Update => Clause::Target,
+            _ => Clause::None,
+        };
+        self.top().clause = clause;
+        match t.kw {
+            Kw::Waitfor => self.raise(Signal::TimeDelay),
+            Kw::Prepare => {}
+            _ => {}
+        }
+    }
+
+    fn semicolon(&mut self, _next: &Tok) {
+        self.close_all();
+        if !self.fresh {
+            self.statements = self.statements.saturating_add(1);
+        }
+        self.fresh = true;
+        self.frames.clear();
+        self.frames.push(Frame::new(Opener::Top, Ctx::Top));
+    }
+
+    /// Ends every open frame at a `;` or at the end; open brackets are a signal of their own.
+    fn close_all(&mut self) {
+        let mut open = self.overflow > 0;
+        self.overflow = 0;
+        while self.frames.len() > 1 {
+            if self.top().opener != Opener::Case {
+                open = true;
+            }
+            self.pop_frame();
+        }
+        self.end_query();
+        if open && !self.body {
+            self.raise(Signal::Unbalanced);
+        }
+    }
+
+    fn finish(&mut self, marks: &Marks) {
+        let last = self.prev;
+        let (clause, has_where) = {
+            let top = self.top();
+            (top.clause, top.clause.is_predicate())
+        };
+        let nested = self.frames.len() > 1;
+        self.close_all();
+        if marks.open_literal || marks.open_comment || self.extra_close {
+            self.raise(Signal::Unbalanced);
+        }
+        let rows = matches!(self.class, StatementClass::Read | StatementClass::Write);
+        if rows && !self.body {
+            self.tail(marks, &last, clause, has_where || nested);
+        }
+        match self.encoded {
+            0 => {}
+            1 => self.raise(Signal::Encoded),
+            _ => self.raise(Signal::EncodedChain),
+        }
+        if marks.exec_comments > 0 {
+            let inside = rows && self.first != Kw::None;
+            self.raise(if inside { Signal::ExecComment } else { Signal::ExecWhole });
+        }
+        if rows && (marks.hollow_comments > 0 || marks.mixed_case > 1 || marks.odd_blanks > 0) {
+            self.raise(Signal::Obfuscated);
+        }
+        if self.body {
+            // Bodies are judged for what they reach, not for the shape of their control flow.
+            self.signals &= Signal::FileAccess.bit() | Signal::Script.bit();
+        } else if !rows {
+            self.signals &= !(Signal::CondProbe.bit() | Signal::Encoded.bit() | Signal::CompareChain.bit());
+        }
+    }
+
+    /// What the comment at the end of the text cuts off.
+    fn tail(&mut self, marks: &Marks, last: &Tok, clause: Clause, in_predicate: bool) {
+        let after_literal = last.is_literal();
+        match marks.tail {
+            Tail::None => {}
+            Tail::Residue => self.raise(Signal::CommentCut),
+            Tail::Stub => {
+                let cut = (after_literal && in_predicate) || clause == Clause::OrderBy;
+                self.raise(if cut { Signal::CommentCut } else { Signal::CommentStub });
+            }
+            Tail::Remark => {
+                if last.kind == Kind::Text && in_predicate && !self.prev.commented && marks.open_comment {
+                    self.raise(Signal::CommentCut);
+                }
+            }
+        }
+    }
+
+    fn literal(&mut self, t: &Tok, next: &Tok) {
+        if t.class == crate::token::LitClass::Script {
+            self.raise(Signal::Script);
+        }
+        if t.kind == Kind::Text && matches!(self.first, Kw::Prepare | Kw::Call) && self.embedded.is_none() {
+            if self.prev.kw == Kw::From || self.prev.kw == Kw::Immediate || self.prev.kw == Kw::As {
+                let (from, to) = ((t.hash >> 32) as usize, (t.hash & 0xFFFF_FFFF) as usize);
+                self.embedded = Some((from, to));
+            }
+        }
+        let glued = !t.spaced && self.prev.end == t.start;
+        let broken = match self.prev.kind {
+            Kind::Number => t.kind == Kind::Text,
+            Kind::Word => t.kind == Kind::Text && self.prev.kw == Kw::None && !self.charset_prefix(),
+            _ => false,
+        };
+        if glued && broken && self.judged() {
+            self.raise(Signal::Unbalanced);
+        }
+        // `date '2020-01-01'` and `'…'::date` are typed values, no loose literals.
+        if self.prev.kw == Kw::TypeWord || self.prev.kw == Kw::Interval || next.kind == Kind::Cast {
+            let typed = Operand { flags: flag::TYPED, hash: t.hash, val: Val::Unknown, tokens: 1 };
+            return self.operand(typed);
+        }
+        let v = Val::of(t, self.src);
+        let mut f = flag::CONST | flag::LIT;
+        f |= if t.kind == Kind::Text { flag::TEXT } else { flag::NUM };
+        if t.class == crate::token::LitClass::Hex {
+            f |= flag::HEX;
+        }
+        if t.class == crate::token::LitClass::Wild {
+            f |= flag::WILD;
+        }
+        if t.kind == Kind::Text && self.prev.kind == Kind::Text && self.judged() {
+            let newline = self.dialect == Dialect::Postgres && t.spaced;
+            if !newline {
+                self.raise(Signal::LiteralOperator);
+            }
+        }
+        self.operand(Operand { flags: f, hash: v.bits(), val: v, tokens: 1 });
+    }
+
+    /// A name that is no keyword: column, table, alias or function.
+    fn name(&mut self, t: &Tok, next: &Tok) {
+        let glued = !t.spaced && self.prev.end == t.start;
+        let after = matches!(self.prev.kind, Kind::Number | Kind::Text)
+            || (self.prev.kind == Kind::Word && self.prev.kw == Kw::None && self.prev2.kind != Kind::Dot);
+        if glued && after && t.kind == Kind::QuotedIdent && self.judged() {
+            self.raise(Signal::Unbalanced);
+        }
+        let system = t.kw.class() == Class::System || (t.kw == Kw::MySchema && next.kind == Kind::Dot);
+        let folded = self.top().clause.reads_tables() && self.top().expect_table;
+        if folded {
+            if next.kind == Kind::LParen && self.top().clause == Clause::From {
+                self.top().expect_table = false;
+                return;
+            }
+            if next.kind != Kind::Dot || system {
+                self.top().expect_table = next.kind == Kind::Dot && system;
+                self.table_name(t, system);
+            }
+            return;
+        }
+        if system && self.prev.kind != Kind::Dot {
+            self.catalog = true;
+        }
+        if self.prev.kind == Kind::Dot {
+            return self.qualify(t.hash);
+        }
+        self.operand(Operand::named(t.hash, flag::NAME));
+    }
+
+    /// `_utf8'…'` names the character set of a literal.
+    fn charset_prefix(&self) -> bool {
+        self.src.get(self.prev.start as usize) == Some(&b'_')
+    }
+
+    fn table_name(&mut self, t: &Tok, system: bool) {
+        if t.kw == Kw::Dual {
+            return;
+        }
+        self.top().has_from = true;
+        let raw = self.src.get(t.start as usize..t.end as usize).unwrap_or(&[]);
+        let is_pg = raw.len() > 3 && raw[..3].eq_ignore_ascii_case(b"pg_");
+        if !system {
+            if self.prev.kind == Kind::Dot && self.prev2.kw.class() == Class::System {
+                return;
+            }
+            if !is_pg {
+                if self.table == 0 {
+                    self.table = t.hash | 1;
+                }
+                self.user_table = true;
+            }
+            return;
+        }
+        self.catalog = true;
+        self.system_tables = self.system_tables.saturating_add(1);
+        let (arm, outer, nested) = {
+            let nested = self.frames.len() > 1;
+            let f = self.top();
+            (f.arm, f.outer, nested)
+        };
+        if !self.user_table {
+            return;
+        }
+        if arm > 0 || (nested && outer.is_judged()) || self.statements > 1 {
+            self.raise(Signal::UnionSystem);
+        }
+        if self.system_tables >= 3 && nested {
+            self.raise(Signal::HeavyCall);
+        }
+    }
+
+    /// Whether the place where we are is one that clients fill with data.
+    fn judged(&mut self) -> bool {
+        let f = self.top();
+        f.ctx().is_judged() || (f.ctx() == Ctx::Select && f.outer.is_judged())
+    }
+}
