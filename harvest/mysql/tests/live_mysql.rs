@@ -1,5 +1,7 @@
 //! The driver against a real MariaDB or MySQL server, named by `PENSTOCK_TEST_MARIADB_URL` (or `PENSTOCK_TEST_MYSQL_URL`).
 
+#![expect(clippy::print_stderr, reason = "a skipped suite says so")]
+
 use std::time::{Duration, Instant};
 
 use harvest::{

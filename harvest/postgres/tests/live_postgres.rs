@@ -1,5 +1,7 @@
 //! The driver against a real PostgreSQL server, named by `PENSTOCK_TEST_POSTGRES_URL`.
 
+#![expect(clippy::print_stderr, reason = "a skipped suite says so")]
+
 use std::time::{Duration, Instant};
 
 use harvest::{
