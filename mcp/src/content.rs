@@ -96,6 +96,9 @@ pub struct ToolOutput {
     pub content: Vec<Content>,
     /// The structured result, an object that fits the tool's `outputSchema`.
     pub structured: Option<Value>,
+    /// The same as finished JSON text of one object, for results too large to build a value of; `structured` is then
+    /// `None`, and the text goes out as it is.
+    pub structured_json: Option<String>,
     /// Whether the call failed (a tool failure, not a protocol error).
     pub is_error: bool,
     /// Extra `_meta` entries of the result.
@@ -107,6 +110,22 @@ impl ToolOutput {
     #[must_use]
     pub fn structured(value: Value) -> Self {
         Self { structured: Some(value), ..Self::default() }
+    }
+
+    /// A structured success as JSON text of one object; the caller vouches that it is well-formed.
+    #[must_use]
+    pub fn structured_json(text: String) -> Self {
+        Self { structured_json: Some(text), ..Self::default() }
+    }
+
+    /// The structured result as a value, however it is held.
+    #[must_use]
+    pub fn structured_value(&self) -> Option<Value> {
+        match (&self.structured, &self.structured_json) {
+            (Some(value), _) => Some(value.clone()),
+            (None, Some(text)) => serde_json::from_str(text).ok(),
+            (None, None) => None,
+        }
     }
 
     /// A success with content blocks only.

@@ -179,13 +179,14 @@ impl Dispatcher {
     /// Writes a tool result: the structured value once, and again as text where no content was given.
     #[must_use]
     pub fn tool_result(&self, era: Era, output: &ToolOutput) -> String {
-        let structured = output.structured.as_ref().map(|value| {
+        let written = output.structured.as_ref().map(|value| {
             let mut text = String::with_capacity(256);
             write_json(&mut text, value);
             text
         });
-        let mut out = ObjectWriter::with_capacity(structured.as_ref().map_or(512, |s| s.len() * 2 + 320));
-        match &structured {
+        let structured = written.as_deref().or(output.structured_json.as_deref());
+        let mut out = ObjectWriter::with_capacity(structured.map_or(512, |s| s.len() * 2 + 320));
+        match structured {
             Some(text) if output.content.is_empty() => {
                 let slot = out.key("content");
                 slot.push_str(r#"[{"type":"text","text":"#);
@@ -194,7 +195,7 @@ impl Dispatcher {
             }
             _ => write_content(out.key("content"), &output.content, era),
         }
-        if let Some(text) = structured.as_deref().filter(|_| era.has_structured_results()) {
+        if let Some(text) = structured.filter(|_| era.has_structured_results()) {
             out.raw("structuredContent", text);
         }
         if output.is_error {
