@@ -1,0 +1,132 @@
+//! Streamable HTTP: one request from its head to its answer, in the order that the contract gives; it does not know sockets.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::body::Incoming as HttpBody;
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, ORIGIN};
+use hyper::{Method, Request, Response, StatusCode};
+use mcp::Caller;
+
+use crate::auth::{AuthError, AuthRequest, Identity};
+use crate::core::Core;
+use crate::routes::Route;
+
+mod answer;
+mod body;
+mod guard;
+mod post;
+mod stream;
+
+use answer::{Refusal, cors_preflight, plain, with_cors};
+pub(crate) use body::ReplyBody;
+
+/// Where a connection comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Address without a port.
+    pub(crate) address: Arc<str>,
+    /// Whether this end is a loopback address.
+    pub(crate) loopback: bool,
+}
+
+/// Serves one HTTP request. Never fails: every failure is an answer.
+pub(crate) async fn handle(
+    core: Arc<Core>,
+    peer: Peer,
+    request: Request<HttpBody>,
+) -> Result<Response<ReplyBody>, Infallible> {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let path = request.uri().path().to_owned();
+    match serve(&core, &peer, request).await {
+        Ok(response) => Ok(with_cors(response, origin.as_ref())),
+        Err(refusal) => {
+            core.hooks.request_refused(&path, &peer.address, refusal.status.as_u16());
+            let allowed = refusal.status != StatusCode::FORBIDDEN;
+            Ok(with_cors(refusal.into_response(), origin.as_ref().filter(|_| allowed)))
+        }
+    }
+}
+
+/// Path → size → origin → authentication → the method's own checks.
+async fn serve(
+    core: &Arc<Core>,
+    peer: &Peer,
+    request: Request<HttpBody>,
+) -> Result<Response<ReplyBody>, Refusal> {
+    if let Some(path) = request.uri().path().strip_prefix("/.well-known/oauth-protected-resource") {
+        let document = core.auth.metadata(path).filter(|_| request.method() == Method::GET);
+        let document = document.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "not found"))?;
+        return Ok(plain(StatusCode::OK, document.to_string()));
+    }
+    let route = core
+        .routes
+        .find(request.uri().path())
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no endpoint is served under this path"))?;
+    let config = core.config.load();
+    check_size(&request, config.body_bytes_max)?;
+    guard::check(&config, peer, &request)?;
+    drop(config);
+    if request.method() == Method::OPTIONS {
+        return cors_preflight(request.headers().get(ORIGIN));
+    }
+    if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) {
+        return Err(Refusal::method_not_allowed());
+    }
+    let caller = Arc::new(authenticate(core, peer, &route, &request)?);
+    match *request.method() {
+        Method::POST => post::serve(core, route, caller, request).await,
+        Method::GET => stream::open(core, &route, &caller, &request),
+        _ => stream::delete(core, &route, &caller, &request),
+    }
+}
+
+fn check_size(request: &Request<HttpBody>, body_bytes_max: usize) -> Result<(), Refusal> {
+    let Some(length) = request.headers().get(CONTENT_LENGTH) else { return Ok(()) };
+    let length = length.to_str().ok().and_then(|t| t.parse::<u64>().ok());
+    if length.is_none_or(|l| l > body_bytes_max as u64) {
+        return Err(Refusal::too_large());
+    }
+    Ok(())
+}
+
+/// The Bearer token of a request; a token anywhere else does not count.
+fn bearer(value: Option<&HeaderValue>) -> Option<&str> {
+    let text = value?.to_str().ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn authenticate(
+    core: &Core,
+    peer: &Peer,
+    route: &Route,
+    request: &Request<HttpBody>,
+) -> Result<Caller, Refusal> {
+    let config = core.config.load();
+    let failures_max = config.auth_failures_per_min_max;
+    if let Some(wait_s) = core.auth_failures.blocked(&peer.address, failures_max) {
+        return Err(Refusal::too_many("too many failed authentications from this address", wait_s));
+    }
+    let endpoint = &*route.endpoint.auth_path;
+    let token = bearer(request.headers().get(AUTHORIZATION));
+    let found = core.auth.authenticate(&AuthRequest::new(endpoint, token, &peer.address));
+    let Identity { mut caller, rate_limit_per_min } = found.map_err(|error| {
+        core.hooks.auth_failed(endpoint, &peer.address);
+        let _ = core.auth_failures.hit(&peer.address, failures_max);
+        let challenge = core.auth.challenge(endpoint);
+        match error {
+            AuthError::Unauthorized => Refusal::unauthorized(&challenge),
+            AuthError::InsufficientScope => Refusal::insufficient_scope(&challenge),
+        }
+    })?;
+    let rate = rate_limit_per_min.unwrap_or(config.rate_limit_per_min);
+    if rate > 0 {
+        let key = format!("{endpoint} {}", caller.token_name);
+        core.rates.hit(&key, rate).map_err(|wait_s| {
+            Refusal::too_many("the token has used up its requests of this minute", wait_s)
+        })?;
+    }
+    caller.address = peer.address.to_string();
+    Ok(caller)
+}

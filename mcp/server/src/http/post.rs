@@ -1,0 +1,381 @@
+//! POST: one message in, its answer as JSON or as events; it does not know what methods do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming as HttpBody};
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use mcp::{
+    Caller, Era, Incoming, Message, ProtocolVersion, RequestId, RpcError, check_standard_headers,
+    read_message,
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::answer::{Refusal, empty, plain};
+use super::body::{CallStream, Outcome, ReplyBody, Serving, final_message};
+use super::stream::{SESSION_HEADER, session_of};
+use crate::core::Core;
+use crate::event::{EVENTS_MAX, Event, error_message, result_message};
+use crate::exchange::{Exchange, Headers, NewExchange, Reply};
+use crate::link::unexpected_response;
+use crate::routes::Route;
+use crate::session::Session;
+use crate::stream::StreamLog;
+
+/// What the client accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepts {
+    Json,
+    Events,
+    Both,
+}
+
+/// Serves a POST after its path, size, origin and token.
+pub(super) async fn serve(
+    core: &Arc<Core>,
+    route: Arc<Route>,
+    caller: Arc<Caller>,
+    request: Request<HttpBody>,
+) -> Result<Response<ReplyBody>, Refusal> {
+    let accepts = media_types(request.headers())?;
+    let (head, body) = request.into_parts();
+    let bytes = read_body(core, body).await?;
+    let message = read_message(&bytes).map_err(|failure| {
+        Refusal::rpc(StatusCode::BAD_REQUEST, error_message(failure.id.as_ref(), &failure.error))
+    })?;
+    match message {
+        Message::Request { id, method, params } => {
+            let modern_header = is_modern_header(&head.headers);
+            let incoming = Incoming::new(method, params, legacy_era(&head.headers)?);
+            let call = Call { core, route, caller, id, accepts, headers: head.headers };
+            call.serve(incoming, modern_header).await
+        }
+        Message::Notification { method, params } => {
+            let session = session_of(core, &route, &caller, &head.headers)?;
+            notified(session.as_deref(), &method, &params);
+            Ok(empty(StatusCode::ACCEPTED))
+        }
+        Message::Response { id, outcome } => {
+            let session = session_of(core, &route, &caller, &head.headers)?;
+            match session {
+                Some(session) => {
+                    session.answer(&id, outcome);
+                    Ok(empty(StatusCode::ACCEPTED))
+                }
+                None => Err(Refusal::rpc(
+                    StatusCode::BAD_REQUEST,
+                    error_message(Some(&id), &unexpected_response()),
+                )),
+            }
+        }
+    }
+}
+
+/// 415 and 406.
+fn media_types(headers: &HeaderMap) -> Result<Accepts, Refusal> {
+    let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let content = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(essence);
+    if content.as_deref() != Some("application/json") {
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+    }
+    let (mut json, mut events, mut any) = (false, false, false);
+    for value in headers.get_all(ACCEPT) {
+        any = true;
+        for part in value.to_str().unwrap_or_default().split(',') {
+            let kind = essence(part);
+            json |= matches!(kind.as_str(), "application/json" | "application/*" | "*/*");
+            events |= matches!(kind.as_str(), "text/event-stream" | "text/*" | "*/*");
+        }
+    }
+    match (json, events) {
+        (true, true) => Ok(Accepts::Both),
+        (true, false) => Ok(Accepts::Json),
+        (false, true) => Ok(Accepts::Events),
+        (false, false) if !any => Ok(Accepts::Json),
+        (false, false) => {
+            Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "accept application/json or text/event-stream"))
+        }
+    }
+}
+
+async fn read_body(core: &Core, body: HttpBody) -> Result<Bytes, Refusal> {
+    let (bytes_max, timeout_ms) = {
+        let config = core.config.load();
+        (config.body_bytes_max, config.body_timeout_ms)
+    };
+    let read = Limited::new(body, bytes_max).collect();
+    match tokio::time::timeout(Duration::from_millis(timeout_ms), read).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body could not be read")),
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    }
+}
+
+fn version_header(headers: &HeaderMap) -> Option<&str> {
+    headers.get("mcp-protocol-version").map(|v| v.to_str().unwrap_or("\u{fffd}").trim())
+}
+
+fn is_modern_header(headers: &HeaderMap) -> bool {
+    version_header(headers) == Some(ProtocolVersion::V2026_07_28.as_str())
+}
+
+/// The era of a request that its body does not make modern. A version that nobody knows is refused by the header's check
+/// in the modern era, and here in the legacy one.
+fn legacy_era(headers: &HeaderMap) -> Result<Era, Refusal> {
+    match version_header(headers).map(|text| (text, ProtocolVersion::parse(text))) {
+        Some((_, Some(ProtocolVersion::V2026_07_28))) | None => Ok(Era::LEGACY),
+        Some((_, Some(version))) => Ok(Era::Legacy(version)),
+        // Decided when the body is known: a modern body names the version itself.
+        Some((_, None)) => Ok(Era::LEGACY),
+    }
+}
+
+fn notified(session: Option<&Session>, method: &str, params: &serde_json::Map<String, serde_json::Value>) {
+    if let (Some(session), "notifications/cancelled") = (session, method)
+        && let Some(id) = params.get("requestId").and_then(|id| RequestId::from_json(&id.to_string()))
+    {
+        session.cancel(&id);
+    }
+}
+
+/// One request with all that belongs to it.
+struct Call<'a> {
+    core: &'a Arc<Core>,
+    route: Arc<Route>,
+    caller: Arc<Caller>,
+    id: RequestId,
+    accepts: Accepts,
+    headers: HeaderMap,
+}
+
+impl Call<'_> {
+    async fn serve(
+        self,
+        mut incoming: Incoming,
+        modern_header: bool,
+    ) -> Result<Response<ReplyBody>, Refusal> {
+        // The header alone makes a request modern too, so that a missing `_meta` is named as what is wrong.
+        if modern_header && incoming.method != "initialize" {
+            incoming.era = Era::Modern;
+        }
+        let session = if incoming.era.is_modern() {
+            self.check_modern(&incoming)?;
+            None
+        } else {
+            self.check_legacy(&mut incoming)?
+        };
+        let permit = self.permit().await?;
+        let (send, events) = mpsc::channel(if self.accepts == Accepts::Json { 1 } else { EVENTS_MAX });
+        let exchange = Arc::new(Exchange::new(NewExchange {
+            core: Arc::clone(self.core),
+            route: Arc::clone(&self.route),
+            caller: Arc::clone(&self.caller),
+            id: self.id.clone(),
+            incoming,
+            session: session.clone(),
+            headers: Some(self.headers.clone()),
+            events: (self.accepts != Accepts::Json).then_some(send),
+        }));
+        let serving: Serving = {
+            let exchange = Arc::clone(&exchange);
+            Box::pin(async move { exchange.core.rpc.serve(&exchange).await })
+        };
+        self.answer(exchange, serving, events, permit, session).await
+    }
+
+    fn refused(&self, era: Era, error: &RpcError) -> Refusal {
+        let status = StatusCode::from_u16(error.http_status(era)).unwrap_or(StatusCode::BAD_REQUEST);
+        let status = if status == StatusCode::OK { StatusCode::BAD_REQUEST } else { status };
+        Refusal::rpc(status, error_message(Some(&self.id), error))
+    }
+
+    /// `_meta` first, then the headers that mirror the body. A version that is not spoken here is told as such only if the
+    /// header agrees with the body.
+    fn check_modern(&self, incoming: &Incoming) -> Result<(), Refusal> {
+        let headers = Headers(&self.headers);
+        let check = || {
+            let version = incoming.meta.protocol_version.as_deref();
+            if let Some(version) = version {
+                let told = version_header(&self.headers).unwrap_or_default();
+                if told != version {
+                    let text = "the header MCP-Protocol-Version is missing or differs from _meta";
+                    return Err(RpcError::header_mismatch(text));
+                }
+            }
+            incoming.meta.check_modern()?;
+            check_standard_headers(&headers, version.unwrap_or_default(), &incoming.method, &incoming.params)
+        };
+        check().map_err(|error| self.refused(Era::Modern, &error))
+    }
+
+    fn check_legacy(&self, incoming: &mut Incoming) -> Result<Option<Arc<Session>>, Refusal> {
+        if incoming.method == "initialize" {
+            return Ok(None);
+        }
+        if let Some(text) = version_header(&self.headers)
+            && ProtocolVersion::parse(text).is_none()
+        {
+            let error = RpcError::new(
+                RpcError::INVALID_REQUEST,
+                "the header MCP-Protocol-Version names no known version",
+            );
+            return Err(self.refused(incoming.era, &error));
+        }
+        let session = session_of(self.core, &self.route, &self.caller, &self.headers)?;
+        if let Some(session) = &session {
+            incoming.era = Era::Legacy(session.version);
+        }
+        Ok(session)
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let semaphore = Arc::clone(&self.core.requests);
+        if let Ok(permit) = Arc::clone(&semaphore).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let wait = Duration::from_millis(self.core.config.load().request_wait_ms);
+        match tokio::time::timeout(wait, semaphore.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Refusal::busy()),
+        }
+    }
+
+    /// JSON if the result is the first thing that happens, events otherwise.
+    async fn answer(
+        self,
+        exchange: Arc<Exchange>,
+        mut serving: Serving,
+        mut events: mpsc::Receiver<Event>,
+        permit: OwnedSemaphorePermit,
+        session: Option<Arc<Session>>,
+    ) -> Result<Response<ReplyBody>, Refusal> {
+        let slow = Duration::from_millis(self.core.config.load().stream_after_ms);
+        let may_stream = self.accepts != Accepts::Json;
+        let first = tokio::select! {
+            biased;
+            outcome = &mut serving => return self.done(&exchange, outcome, &mut events),
+            Some(event) = events.recv(), if may_stream => Some(event),
+            () = tokio::time::sleep(slow), if may_stream => None,
+        };
+        let keep_alive_ms = self.core.config.load().keep_alive_ms;
+        let body = match session {
+            Some(session) => {
+                let log = session.open_stream();
+                let reader = log.read(None);
+                if session.version >= ProtocolVersion::V2025_11_25 {
+                    log.prime();
+                }
+                let driver =
+                    Driver { log, id: self.id.clone(), core: Arc::clone(self.core), _permit: permit };
+                tokio::spawn(driver.run(serving, events, first));
+                ReplyBody::log(reader, session, None, keep_alive_ms)
+            }
+            None => {
+                let id = self.id.clone();
+                let stream = CallStream { serving: Some(serving), events, first, id, permit: Some(permit) };
+                ReplyBody::call(stream, keep_alive_ms)
+            }
+        };
+        Ok(event_stream(body))
+    }
+
+    /// The whole answer at once.
+    fn done(
+        &self,
+        exchange: &Exchange,
+        outcome: Outcome,
+        events: &mut mpsc::Receiver<Event>,
+    ) -> Result<Response<ReplyBody>, Refusal> {
+        if let Ok(Reply::Listen(listening)) = outcome {
+            if self.accepts == Accepts::Json {
+                return Err(Refusal::new(
+                    StatusCode::NOT_ACCEPTABLE,
+                    "this method answers with text/event-stream",
+                ));
+            }
+            let keep_alive_ms = self.core.config.load().keep_alive_ms;
+            return Ok(event_stream(ReplyBody::listen(listening, self.core.stop.subscribe(), keep_alive_ms)));
+        }
+        let status = match &outcome {
+            Err(error) => StatusCode::from_u16(error.http_status(exchange.era)).unwrap_or(StatusCode::OK),
+            Ok(_) => StatusCode::OK,
+        };
+        let mut said = String::new();
+        while let Ok(event) = events.try_recv() {
+            if let Event::Message(message) = event {
+                said.push_str(&format!("data: {message}\n\n"));
+            }
+        }
+        let message = match &outcome {
+            Ok(Reply::Result(result)) => result_message(&self.id, result),
+            _ => final_message(&self.id, &outcome),
+        };
+        let as_events = self.accepts == Accepts::Events || !said.is_empty();
+        let mut response = if as_events && status == StatusCode::OK {
+            said.push_str(&format!("data: {message}\n\n"));
+            event_stream(ReplyBody::full(Bytes::from(said)))
+        } else {
+            plain(status, message)
+        };
+        if let Some(session) = exchange.opened.get()
+            && let Ok(value) = HeaderValue::from_str(&session.id)
+        {
+            response.headers_mut().insert(SESSION_HEADER, value);
+        }
+        Ok(response)
+    }
+}
+
+/// An answer of events.
+pub(super) fn event_stream(body: ReplyBody) -> Response<ReplyBody> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    response
+}
+
+/// Serves a call whose events are kept, also while no client reads them.
+struct Driver {
+    log: Arc<StreamLog>,
+    id: RequestId,
+    core: Arc<Core>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Driver {
+    async fn run(self, mut serving: Serving, mut events: mpsc::Receiver<Event>, first: Option<Event>) {
+        if let Some(event) = first {
+            self.take(event);
+        }
+        let grace = Duration::from_millis(self.core.config.load().resume_grace_ms);
+        let mut look = tokio::time::interval(Duration::from_millis(500));
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = events.recv() => self.take(event),
+                outcome = &mut serving => {
+                    while let Ok(event) = events.try_recv() {
+                        self.take(event);
+                    }
+                    self.log.push(&final_message(&self.id, &outcome));
+                    break;
+                }
+                // Dropping the call cancels it: its client left and did not come back.
+                _ = look.tick() => if self.log.is_lost(grace) { break },
+            }
+        }
+        self.log.finish();
+    }
+
+    fn take(&self, event: Event) {
+        match event {
+            Event::Message(message) => self.log.push(&message),
+            Event::Cut => self.log.cut(),
+            Event::Task(_) => {}
+        }
+    }
+}

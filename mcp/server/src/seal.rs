@@ -1,0 +1,71 @@
+//! Authenticates the state that travels through clients with HMAC-SHA-256; it does not know what the state says.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac as _};
+use mcp::StateSeal;
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::hex;
+
+/// A seal with one secret key.
+pub(crate) struct HmacSeal {
+    key: [u8; 32],
+}
+
+impl HmacSeal {
+    /// A seal with a key that lives as long as this process: states do not survive a restart.
+    pub(crate) fn random() -> std::io::Result<Self> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(std::io::Error::other)?;
+        Ok(Self { key })
+    }
+
+    /// A seal that several servers share.
+    pub(crate) fn with_key(secret: &[u8]) -> Self {
+        Self { key: Sha256::digest(secret).into() }
+    }
+
+    fn mac(&self) -> Option<Hmac<Sha256>> {
+        Hmac::new_from_slice(&self.key).ok()
+    }
+}
+
+impl StateSeal for HmacSeal {
+    fn seal(&self, plain: &[u8]) -> String {
+        let Some(mut mac) = self.mac() else { return String::new() };
+        mac.update(plain);
+        let tag = mac.finalize().into_bytes();
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(plain), URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    fn open(&self, sealed: &str) -> Option<Vec<u8>> {
+        let (body, tag) = sealed.split_once('.')?;
+        let plain = URL_SAFE_NO_PAD.decode(body).ok()?;
+        let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
+        let mut mac = self.mac()?;
+        mac.update(&plain);
+        mac.verify_slice(&tag).ok()?;
+        Some(plain)
+    }
+
+    fn digest(&self, bytes: &[u8]) -> String {
+        hex(&Sha256::digest(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_untouched_states_of_the_same_key_open() {
+        let (one, two) = (HmacSeal::random().unwrap(), HmacSeal::with_key(b"other"));
+        let sealed = one.seal(b"state");
+        assert_eq!(one.open(&sealed).as_deref(), Some(&b"state"[..]));
+        assert_eq!(two.open(&sealed), None);
+        for bad in [format!("{sealed}x"), format!("x{sealed}"), "a.b".into(), String::new()] {
+            assert_eq!(one.open(&bad), None);
+        }
+    }
+}

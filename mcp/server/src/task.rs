@@ -1,0 +1,389 @@
+//! Tasks: calls that go on after their answer, fetched by their caller until they expire; it does not know what they do.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mcp::{
+    Ask, AskFailure, CallContext, CancelToken, ClientCapabilities, ClientLink, ErrorCode, Judgement,
+    ProgressSink, Rounds, RpcError, ToolError, input_requests,
+};
+use serde_json::{Map, Value, json};
+
+use crate::clock::{now_ms, random_hex, rfc3339};
+
+/// Longest wait for one answer before the cancel token is looked at again.
+const WAIT_STEP: Duration = Duration::from_millis(250);
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Ending {
+    /// A tool result, failures included: the result object.
+    Completed(Value),
+    /// A JSON-RPC error.
+    Failed(RpcError),
+    /// Cancelled by its caller or by the server's shutdown.
+    Cancelled,
+}
+
+#[derive(Default)]
+struct State {
+    ending: Option<Ending>,
+    pending: BTreeMap<String, Ask>,
+    answers: HashMap<String, Value>,
+    asked: u64,
+    message: Option<String>,
+    updated_ms: u64,
+}
+
+/// One task.
+pub(crate) struct Task {
+    id: String,
+    token_name: String,
+    endpoint: Arc<str>,
+    created_ms: u64,
+    ttl_ms: u64,
+    poll_interval_ms: u64,
+    pub(crate) cancel: CancelToken,
+    capabilities: ClientCapabilities,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Task {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the task; a task that has ended stays as it is.
+    pub(crate) fn end(&self, ending: Ending) {
+        let mut state = self.lock();
+        if state.ending.is_none() {
+            state.ending = Some(ending);
+            state.pending.clear();
+            state.updated_ms = now_ms();
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn has_ended(&self) -> bool {
+        self.lock().ending.is_some()
+    }
+
+    /// Cancels a task that runs; one that has ended stays as it is.
+    pub(crate) fn cancel_now(&self) {
+        self.end(Ending::Cancelled);
+        self.cancel.cancel();
+    }
+
+    /// The members of a task in results: the base, and with `detailed` what belongs to its status.
+    pub(crate) fn members(&self, detailed: bool) -> Map<String, Value> {
+        let state = self.lock();
+        let mut map = Map::new();
+        let status = match &state.ending {
+            Some(Ending::Completed(_)) => "completed",
+            Some(Ending::Failed(_)) => "failed",
+            Some(Ending::Cancelled) => "cancelled",
+            None if detailed && !state.pending.is_empty() => "input_required",
+            None => "working",
+        };
+        map.insert("taskId".into(), self.id.clone().into());
+        map.insert("status".into(), status.into());
+        if let Some(message) = &state.message {
+            map.insert("statusMessage".into(), message.clone().into());
+        }
+        map.insert("createdAt".into(), rfc3339(self.created_ms).into());
+        map.insert("lastUpdatedAt".into(), rfc3339(state.updated_ms).into());
+        map.insert("ttlMs".into(), self.ttl_ms.into());
+        map.insert("pollIntervalMs".into(), self.poll_interval_ms.into());
+        if detailed {
+            match &state.ending {
+                Some(Ending::Completed(result)) => drop(map.insert("result".into(), result.clone())),
+                Some(Ending::Failed(error)) => drop(map.insert("error".into(), json!(error))),
+                None if !state.pending.is_empty() => {
+                    let asks: Vec<Ask> = state.pending.values().cloned().collect();
+                    map.insert("inputRequests".into(), Value::Object(input_requests(&asks)));
+                }
+                _ => {}
+            }
+        }
+        map
+    }
+
+    /// Takes answers to open questions; unknown keys are ignored.
+    ///
+    /// # Errors
+    /// `-32602` for an answer that does not answer its question; none is taken then.
+    pub(crate) fn update(&self, answers: Map<String, Value>) -> Result<(), RpcError> {
+        let mut state = self.lock();
+        for (key, answer) in &answers {
+            if let Some(ask) = state.pending.get(key)
+                && ask.judge(answer) != Judgement::Good
+            {
+                return Err(RpcError::invalid_params(format!(
+                    "the answer to {key:?} does not fit its question"
+                )));
+            }
+        }
+        for (key, answer) in answers {
+            if state.pending.remove(&key).is_some() {
+                state.answers.insert(key, answer);
+                state.updated_ms = now_ms();
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn open(&self, asks: &[Ask]) -> Vec<String> {
+        let mut state = self.lock();
+        let mut keys = Vec::with_capacity(asks.len());
+        for ask in asks {
+            state.asked += 1;
+            // Keys are unique over the life of a task, whatever the tool calls its questions.
+            let key = format!("{}-{}", ask.key, state.asked);
+            let mut named = ask.clone();
+            named.key.clone_from(&key);
+            state.pending.insert(key.clone(), named);
+            keys.push(key);
+        }
+        state.updated_ms = now_ms();
+        keys
+    }
+
+    fn wait(&self, keys: &[String], until: Instant) -> Result<Vec<Value>, AskFailure> {
+        let failed = |code, text: &str| Err(AskFailure::Failed(ToolError::new(code, text.to_owned())));
+        let mut state = self.lock();
+        loop {
+            if keys.iter().all(|key| state.answers.contains_key(key)) {
+                return Ok(keys.iter().filter_map(|key| state.answers.remove(key)).collect());
+            }
+            if state.ending.is_some() || self.cancel.is_cancelled() {
+                return failed(ErrorCode::FailedPrecondition, "the task was cancelled");
+            }
+            if Instant::now() >= until {
+                state.pending.clear();
+                return failed(ErrorCode::DeadlineExceeded, "the client did not answer in time");
+            }
+            state = self.changed.wait_timeout(state, WAIT_STEP).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Questions of a task: they wait in the task until the client fetches and answers them.
+pub(crate) struct TaskLink {
+    pub(crate) task: Arc<Task>,
+    pub(crate) ask_timeout: Duration,
+}
+
+impl ClientLink for TaskLink {
+    fn capabilities(&self) -> ClientCapabilities {
+        self.task.capabilities.clone()
+    }
+
+    fn ask(&self, cx: &CallContext, asks: &[Ask]) -> Result<Vec<Value>, AskFailure> {
+        if let Some(ask) = asks.iter().find(|a| !a.is_possible(&self.task.capabilities)) {
+            return Err(AskFailure::MissingCapability(ask.capability()));
+        }
+        let keys = self.task.open(asks);
+        let wait = cx.remaining().map_or(self.ask_timeout, |left| left.min(self.ask_timeout));
+        self.task.wait(&keys, Instant::now() + wait)
+    }
+
+    fn become_task(&self) -> bool {
+        true
+    }
+}
+
+impl ProgressSink for TaskLink {
+    fn progress(&self, _: f64, _: Option<f64>, message: Option<&str>) {
+        if let Some(message) = message {
+            let mut state = self.task.lock();
+            state.message = Some(message.to_owned());
+            state.updated_ms = now_ms();
+        }
+    }
+}
+
+/// A call that asks in rounds first and becomes a task when its tool says so.
+pub(crate) struct LateTaskLink {
+    pub(crate) rounds: Arc<Rounds>,
+    pub(crate) make: Box<dyn Fn() -> Option<Arc<Task>> + Send + Sync>,
+    pub(crate) task: Mutex<Option<Arc<TaskLink>>>,
+    pub(crate) ask_timeout: Duration,
+}
+
+impl LateTaskLink {
+    fn late(&self) -> Option<Arc<TaskLink>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientLink for LateTaskLink {
+    fn capabilities(&self) -> ClientCapabilities {
+        self.rounds.capabilities()
+    }
+
+    fn ask(&self, cx: &CallContext, asks: &[Ask]) -> Result<Vec<Value>, AskFailure> {
+        match self.late() {
+            Some(link) => link.ask(cx, asks),
+            None => self.rounds.ask(cx, asks),
+        }
+    }
+
+    fn recall(&self) -> Option<Value> {
+        self.rounds.recall()
+    }
+
+    fn remember(&self, state: Value) {
+        self.rounds.remember(state);
+    }
+
+    fn become_task(&self) -> bool {
+        let mut slot = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none()
+            && let Some(task) = (self.make)()
+        {
+            *slot = Some(Arc::new(TaskLink { task, ask_timeout: self.ask_timeout }));
+        }
+        slot.is_some()
+    }
+}
+
+/// All tasks.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    by_id: Mutex<HashMap<String, Arc<Task>>>,
+}
+
+/// What a new task needs to know.
+pub(crate) struct NewTask<'a> {
+    pub(crate) cx: &'a CallContext,
+    pub(crate) endpoint: Arc<str>,
+    pub(crate) capabilities: ClientCapabilities,
+    pub(crate) ttl_ms: u64,
+    pub(crate) poll_interval_ms: u64,
+    pub(crate) tasks_max: usize,
+}
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Task>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Creates a task; it can be fetched as soon as this returns.
+    ///
+    /// # Errors
+    /// `LIMIT_EXCEEDED` when there are too many tasks that run or may still be fetched.
+    pub(crate) fn create(&self, new: NewTask<'_>) -> Result<Arc<Task>, ToolError> {
+        let id = random_hex(16).map_err(|e| ToolError::internal(format!("no randomness: {e}")))?;
+        let now = now_ms();
+        let task = Arc::new(Task {
+            id: id.clone(),
+            token_name: new.cx.caller.token_name.clone(),
+            endpoint: new.endpoint,
+            created_ms: now,
+            ttl_ms: new.ttl_ms,
+            poll_interval_ms: new.poll_interval_ms,
+            cancel: new.cx.cancel.clone(),
+            capabilities: new.capabilities,
+            state: Mutex::new(State { updated_ms: now, ..State::default() }),
+            changed: Condvar::new(),
+        });
+        let mut map = self.lock();
+        map.retain(|_, t| now.saturating_sub(t.created_ms) < t.ttl_ms || !t.has_ended());
+        if map.len() >= new.tasks_max {
+            return Err(ToolError::limit("too many tasks: wait until others have ended")
+                .with("limit", "tasks_max")
+                .with("value", new.tasks_max));
+        }
+        map.insert(id, Arc::clone(&task));
+        Ok(task)
+    }
+
+    /// A task of this caller on this endpoint.
+    ///
+    /// # Errors
+    /// `-32602` for a task that does not exist, has expired or belongs to somebody else.
+    pub(crate) fn get(&self, id: &str, token_name: &str, endpoint: &str) -> Result<Arc<Task>, RpcError> {
+        let found = self.lock().get(id).cloned();
+        found
+            .filter(|t| t.token_name == token_name && *t.endpoint == *endpoint)
+            .filter(|t| now_ms().saturating_sub(t.created_ms) < t.ttl_ms || !t.has_ended())
+            .ok_or_else(|| {
+                RpcError::invalid_params("unknown task").with_data(json!({"reason": "unknown_task"}))
+            })
+    }
+
+    pub(crate) fn cancel_all(&self) {
+        let all: Vec<Arc<Task>> = self.lock().values().cloned().collect();
+        all.iter().for_each(|t| t.cancel_now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp::{Caller, Scope};
+
+    use super::*;
+
+    fn new(cx: &CallContext, tasks_max: usize) -> NewTask<'_> {
+        let capabilities = ClientCapabilities::new(json!({"elicitation": {}}).as_object().cloned().unwrap());
+        NewTask {
+            cx,
+            endpoint: "/mcp/x".into(),
+            capabilities,
+            ttl_ms: 60_000,
+            poll_interval_ms: 100,
+            tasks_max,
+        }
+    }
+
+    fn cx(name: &str) -> CallContext {
+        CallContext::new(Caller::new(name, Scope::Full), "/mcp/x")
+    }
+
+    #[test]
+    fn tasks_belong_to_their_caller_and_are_bounded() {
+        let tasks = Tasks::default();
+        let task = tasks.create(new(&cx("a"), 1)).unwrap();
+        assert!(tasks.get(task.id(), "a", "/mcp/x").is_ok());
+        assert_eq!(tasks.get(task.id(), "b", "/mcp/x").err().map(|e| e.code), Some(-32602));
+        assert_eq!(tasks.get(task.id(), "a", "/mcp/y").err().map(|e| e.code), Some(-32602));
+        assert_eq!(tasks.create(new(&cx("a"), 1)).err().map(|e| e.code), Some(ErrorCode::LimitExceeded));
+    }
+
+    #[test]
+    fn answers_are_taken_one_by_one() {
+        let tasks = Tasks::default();
+        let context = cx("a");
+        let task = tasks.create(new(&context, 9)).unwrap();
+        let link = TaskLink { task: Arc::clone(&task), ask_timeout: Duration::from_secs(10) };
+        let ask = |key: &str| Ask::elicit(key, "?", json!({"type": "object", "properties": {}}));
+        let waiting = std::thread::spawn(move || link.ask(&context, &[ask("a"), ask("b")]));
+        while task.members(true)["status"] != "input_required" {
+            std::thread::yield_now();
+        }
+        let yes = json!({"action": "accept", "content": {}});
+        let answer = |key: &str, value: &Value| {
+            task.update([(key.to_owned(), value.clone())].into_iter().collect::<Map<_, _>>())
+        };
+        assert!(answer("a-1", &json!(1)).is_err());
+        assert!(answer("nope", &json!(1)).is_ok());
+        answer("a-1", &yes).unwrap();
+        let open: Vec<String> =
+            task.members(true)["inputRequests"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(open, ["b-2"]);
+        answer("b-2", &yes).unwrap();
+        assert_eq!(waiting.join().unwrap().unwrap().len(), 2);
+        task.cancel_now();
+        task.end(Ending::Completed(json!({})));
+        assert_eq!(task.members(true)["status"], "cancelled");
+    }
+}

@@ -1,0 +1,48 @@
+//! The tools of `/mcp/query` that look at targets and their data, live or through the catalog, one file a tool.
+
+mod column_profile;
+mod compose;
+mod describe_table;
+mod describe_view;
+mod explain_plan;
+mod explain_sql;
+mod get_constraints;
+mod list_schemas;
+mod list_tables;
+mod list_targets;
+mod live;
+mod profile;
+mod run_sql_readonly;
+mod sample_distinct;
+mod sample_rows;
+mod shared;
+mod table_profile;
+
+pub(crate) use shared::{Limits, ResultColumn};
+
+use crate::deps::ToolDeps;
+use crate::toolbox::Toolbox;
+
+/// The tools of inventory, structure, profiles, samples and SQL.
+#[must_use]
+pub fn query_tools(deps: &ToolDeps) -> Toolbox {
+    add_query_tools(Toolbox::new(), deps)
+}
+
+/// Adds the tools of inventory, structure, profiles, samples and SQL.
+#[must_use]
+pub fn add_query_tools(toolbox: Toolbox, deps: &ToolDeps) -> Toolbox {
+    toolbox
+        .with(list_targets::ListTargets(deps.clone()))
+        .with(list_schemas::ListSchemas(deps.clone()))
+        .with(list_tables::ListTables(deps.clone()))
+        .with(describe_table::DescribeTable(deps.clone()))
+        .with(get_constraints::GetConstraints(deps.clone()))
+        .with(describe_view::DescribeView(deps.clone()))
+        .with(table_profile::TableProfile(deps.clone()))
+        .with(column_profile::ColumnProfile(deps.clone()))
+        .with(sample_rows::SampleRows(deps.clone()))
+        .with(sample_distinct::SampleDistinct(deps.clone()))
+        .with(run_sql_readonly::RunSqlReadonly(deps.clone()))
+        .with(explain_sql::ExplainSql(deps.clone()))
+}
