@@ -1,4 +1,4 @@
-//! `cargo xtask clients`: clients that others wrote list and call tools of the serve example, over HTTPS and stdio.
+//! `cargo xtask clients`: clients that others wrote list and call tools of our servers, over HTTPS and stdio.
 
 mod foreign;
 
@@ -10,16 +10,18 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::args::Args;
+use crate::certificates::Certificates;
 use crate::peer_process::{Farewell, PeerProcess};
 use crate::{process, say};
 
 use foreign::{Client, Job, Place};
 
 const SERVE: &str = "serve";
+const FIXTURE: &str = "conformance_fixture";
 const TOKEN: &str = "clients-check-token-0123456789";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The endpoints that are exercised, each with calls that change nothing.
+/// The endpoints of `serve` that are exercised, each with calls that change nothing.
 fn endpoints() -> Vec<(&'static str, Value)> {
     vec![
         ("query", json!([{"name": "run_sql_readonly", "arguments": {"sql": "SELECT 1 AS one"}}])),
@@ -30,48 +32,80 @@ fn endpoints() -> Vec<(&'static str, Value)> {
 
 pub(crate) fn command(words: &[String]) -> Result<(), String> {
     let mut args = Args::new(words);
-    let verbose = args.switch("--verbose");
+    let only = args.value("--only")?;
     args.finish()?;
+    if let Some(other) = only.as_deref().filter(|only| ![SERVE, FIXTURE].contains(only)) {
+        return Err(format!("`--only {other}` is unknown; there are `{SERVE}` and `{FIXTURE}`"));
+    }
+    let wanted = |package: &str| only.as_deref().is_none_or(|only| only == package);
     let place = Place::fetch()?;
-    process::capture(process::cargo().args(["build", "--package", SERVE]))?;
     let folder = process::target_folder().join("clients");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-
     let mut failures = Vec::new();
-    say::heading("over HTTPS with a token");
-    {
-        let server = Server::start(&folder)?;
-        for (endpoint, calls) in endpoints() {
-            let url = format!("https://{}/mcp/{endpoint}", server.address);
-            let job = Job::https(&url, TOKEN, &server.certificate, &calls);
-            failures.extend(exercise(&place, endpoint, &job, verbose));
-        }
+    if wanted(FIXTURE) {
+        failures.extend(fixture(&place, &folder)?);
     }
-    say::heading("over stdio");
-    for (endpoint, calls) in endpoints() {
-        let data = folder.join(format!("stdio-{endpoint}"));
-        let job = Job::stdio(&serve_command(&data, &["--stdio", endpoint]), &calls);
-        failures.extend(exercise(&place, endpoint, &job, verbose));
+    if wanted(SERVE) {
+        failures.extend(serve(&place, &folder)?);
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
+/// The suite's fixture: the protocol alone, with a certificate of our making.
+fn fixture(place: &Place, folder: &Path) -> Result<Vec<String>, String> {
+    process::capture(process::cargo().args(["build", "--package", FIXTURE]))?;
+    let calls = json!([{"name": "test_simple_text", "arguments": {}}]);
+    let files = Certificates::write(folder)?;
+    let mut failures = Vec::new();
+    say::heading("the fixture over HTTPS with a token");
+    {
+        let (certificate, key) = (files.certificate.display().to_string(), files.key.display().to_string());
+        let words = ["--token", TOKEN, "--tls-cert", &certificate, "--tls-key", &key].map(str::to_owned);
+        let server = Server::start(FIXTURE, &words, folder)?;
+        let url = format!("https://{}/mcp", server.address);
+        failures.extend(exercise(place, "fixture", &Job::https(&url, TOKEN, &files.authority, &calls)));
+    }
+    say::heading("the fixture over stdio");
+    let command = [program(FIXTURE), "--stdio".to_owned()];
+    failures.extend(exercise(place, "fixture", &Job::stdio(&command, &calls)));
+    Ok(failures)
+}
+
+/// The example that a newcomer starts, with the certificate that it made for itself.
+fn serve(place: &Place, folder: &Path) -> Result<Vec<String>, String> {
+    process::capture(process::cargo().args(["build", "--package", SERVE]))?;
+    let mut failures = Vec::new();
+    say::heading("serve over HTTPS with a token");
+    {
+        let data = folder.join("https");
+        let words = ["--data-dir", &data.display().to_string(), "--token", TOKEN].map(str::to_owned);
+        let server = Server::start(SERVE, &words, folder)?;
+        let certificate = certificate_in(&data)?;
+        for (endpoint, calls) in endpoints() {
+            let url = format!("https://{}/mcp/{endpoint}", server.address);
+            failures.extend(exercise(place, endpoint, &Job::https(&url, TOKEN, &certificate, &calls)));
+        }
+    }
+    say::heading("serve over stdio");
+    for (endpoint, calls) in endpoints() {
+        let data = folder.join(format!("stdio-{endpoint}")).display().to_string();
+        let command = [program(SERVE).as_str(), "--data-dir", &data, "--stdio", endpoint].map(str::to_owned);
+        failures.extend(exercise(place, endpoint, &Job::stdio(&command, &calls)));
+    }
+    Ok(failures)
+}
+
 /// Runs one job through every client and era; a line each, and a reason for each failure.
-fn exercise(place: &Place, endpoint: &str, job: &Job, verbose: bool) -> Vec<String> {
+fn exercise(place: &Place, what: &str, job: &Job) -> Vec<String> {
     let mut failures = Vec::new();
     for client in Client::ALL {
         for era in client.eras() {
-            let name = format!("{} {} {} {endpoint}", client.name(), era.word(), job.transport());
+            let name = format!("{} {} {} {what}", client.name(), era.word(), job.transport());
             match place.run(*client, *era, job) {
-                Ok(report) => {
-                    say::line(&format!("ok     {name}: {report}"));
-                }
+                Ok(report) => say::line(&format!("ok     {name}: {report}")),
                 Err(error) => {
                     say::line(&format!("FAILED {name}"));
-                    if verbose {
-                        say::line(&error);
-                    }
                     failures.push(format!("{name}: {error}"));
                 }
             }
@@ -80,33 +114,26 @@ fn exercise(place: &Place, endpoint: &str, job: &Job, verbose: bool) -> Vec<Stri
     failures
 }
 
-/// The serve example with TLS.
+/// A server over HTTPS.
 struct Server {
     _process: PeerProcess,
     address: SocketAddr,
-    certificate: PathBuf,
 }
 
 impl Server {
-    fn start(folder: &Path) -> Result<Self, String> {
+    fn start(package: &str, words: &[String], folder: &Path) -> Result<Self, String> {
         let address = SocketAddr::from(([127, 0, 0, 1], process::free_port()?));
-        let data = folder.join("https");
-        let words = serve_command(&data, &["--listen", &address.to_string(), "--token", TOKEN]);
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        let log = folder.join("serve.log");
-        let mut process = PeerProcess::start(SERVE, &command, &log, Farewell::Terminate)?;
+        let mut command = Command::new(program(package));
+        command.args(["--listen", &address.to_string()]).args(words);
+        let log = folder.join(format!("{package}.log"));
+        let mut process = PeerProcess::start(package, &command, &log, Farewell::Terminate)?;
         process.wait_for_port(address.port(), START_TIMEOUT)?;
-        let certificate = certificate_in(&data)?;
-        Ok(Self { _process: process, address, certificate })
+        Ok(Self { _process: process, address })
     }
 }
 
-fn serve_command(data: &Path, more: &[&str]) -> Vec<String> {
-    let program = process::target_folder().join("debug").join(SERVE);
-    let mut words = vec![program.display().to_string(), "--data-dir".to_owned(), data.display().to_string()];
-    words.extend(more.iter().map(|word| (*word).to_owned()));
-    words
+fn program(package: &str) -> String {
+    process::target_folder().join("debug").join(package).display().to_string()
 }
 
 /// The certificate that the server made for itself in its data folder.

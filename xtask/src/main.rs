@@ -35,7 +35,8 @@ usage: cargo xtask COMMAND [OPTIONS]
   conformance   the official MCP suite against the fixture example, plain and behind TLS
                   --url URL       a server of yours instead, plain
                   --verbose       each scenario
-  clients       foreign MCP clients against the serve example, over HTTPS and stdio
+  clients       foreign MCP clients against the fixture and serve examples, over HTTPS and stdio
+                  --only NAME     only `conformance_fixture` or only `serve`
   bench http    CPU of our server per tools/call beside rmcp's
 ";
 
