@@ -2,5 +2,6 @@
 
 mod bridge;
 mod faults;
+mod pool;
 mod server;
 mod streams;

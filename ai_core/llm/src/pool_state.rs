@@ -1,0 +1,686 @@
+//! Book-keeping of the pool under one lock: lanes, fairness, counters, deadlines, the one answer; it runs nothing.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use ai_core::{CallContext, CancelHook, CancelToken, EmbedKind, LlmError, LlmErrorCode, Priority};
+
+use crate::pool_job::{Cell, JobError, JobOutput, JobResult, JobWork};
+
+/// Lanes: interactive embed and rerank, interactive LLM, background embed and rerank, background LLM.
+pub(crate) const FAST: usize = 0;
+const LLM: usize = 1;
+const FAST_BACKGROUND: usize = 2;
+const LLM_BACKGROUND: usize = 3;
+const LANES: usize = 4;
+/// Which lane is looked at first in turn: nobody starves, background comes seldom.
+const TURNS: [usize; 8] = [FAST, LLM, FAST, LLM, FAST_BACKGROUND, FAST, LLM, LLM_BACKGROUND];
+/// How long a running job may report its own lateness before the pool answers for it.
+const LATE_GRACE: Duration = Duration::from_millis(80);
+/// Bytes of one embedding call.
+const BATCH_BYTES_MAX: usize = 1_048_576;
+/// Answers from which the drain rate is taken.
+const DRAIN_SAMPLES: usize = 64;
+
+/// Bounds of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolLimits {
+    /// Workers, at least 1.
+    pub threads: usize,
+    /// Jobs that may wait.
+    pub queue_max_jobs: usize,
+    /// Bytes of waiting jobs.
+    pub queue_max_bytes: usize,
+    /// Inputs of one embedding call.
+    pub batch_size: usize,
+    /// How long an embed job waits for companions, milliseconds.
+    pub batch_wait_ms: u64,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self {
+            threads: 4,
+            queue_max_jobs: 1_024,
+            queue_max_bytes: 67_108_864,
+            batch_size: 32,
+            batch_wait_ms: 2,
+        }
+    }
+}
+
+/// Numbers of the pool at one moment: `accepted` is always the sum of `queued`, `active`, `completed`, `failed`,
+/// `cancelled` and `expired`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Jobs taken in.
+    pub accepted: u64,
+    /// Jobs refused for lack of room.
+    pub rejected: u64,
+    /// Waiting now.
+    pub queued: u64,
+    /// Running now.
+    pub active: u64,
+    /// Answered with success.
+    pub completed: u64,
+    /// Answered with an error.
+    pub failed: u64,
+    /// Ended by caller, dropped ticket or stop.
+    pub cancelled: u64,
+    /// Ended by their deadline.
+    pub expired: u64,
+    /// Panics caught in workers.
+    pub panics: u64,
+    /// Bytes waiting now.
+    pub queued_bytes: u64,
+    /// Embedding calls made.
+    pub embed_calls: u64,
+    /// Workers alive.
+    pub threads: u64,
+}
+
+/// How a job ended, for the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Completed,
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+impl Outcome {
+    pub(crate) fn of(result: &JobResult) -> Self {
+        match result {
+            Ok(_) => Self::Completed,
+            Err(error) if error.is_cancel() => Self::Cancelled,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// Embed jobs with the same key may share a call.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct BatchKey {
+    pub(crate) lane: usize,
+    pub(crate) model: Arc<str>,
+    pub(crate) kind: EmbedKind,
+}
+
+/// One text to be embedded, the same for every job that wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct InputKey {
+    model: Arc<str>,
+    kind: EmbedKind,
+    pub(crate) text: Arc<str>,
+}
+
+struct EmbedJob {
+    key: BatchKey,
+    inputs: Vec<Arc<str>>,
+    /// First input that is in no call yet.
+    next: usize,
+    missing: usize,
+    slots: Vec<Option<Vec<f32>>>,
+    batches: Vec<u64>,
+}
+
+/// What a worker needs to run a job that is not embedding.
+pub(crate) struct Run {
+    pub(crate) id: u64,
+    pub(crate) lane: usize,
+    pub(crate) work: JobWork,
+    pub(crate) call: CallContext,
+    pub(crate) waited: Duration,
+}
+
+/// A call that serves one or several embed jobs.
+pub(crate) struct Batch {
+    pub(crate) call: CallContext,
+    deadline: Instant,
+    /// Who waits for which text.
+    waiters: HashMap<InputKey, Vec<(u64, usize)>>,
+    /// The texts, each once, in the order of the call.
+    pub(crate) texts: Vec<InputKey>,
+    jobs: HashSet<u64>,
+}
+
+/// What a worker does next.
+pub(crate) enum Picked {
+    Run(Box<Run>),
+    Gather { first: u64, key: BatchKey, until: Instant },
+}
+
+struct Entry {
+    cell: Arc<Cell>,
+    call: CallContext,
+    token: CancelToken,
+    hook: Option<CancelHook>,
+    lane: usize,
+    caller: Arc<str>,
+    queued: bool,
+    in_lane: bool,
+    bytes: usize,
+    deadline: Instant,
+    watch: Instant,
+    enqueued: Instant,
+    work: Option<JobWork>,
+    embed: Option<EmbedJob>,
+}
+
+#[derive(Default)]
+struct Lane {
+    queues: HashMap<Arc<str>, VecDeque<u64>>,
+    /// Callers in turn; exactly those with a queue.
+    turn: VecDeque<Arc<str>>,
+}
+
+impl Lane {
+    fn push(&mut self, caller: &Arc<str>, id: u64) {
+        if !self.queues.contains_key(caller) {
+            self.turn.push_back(caller.clone());
+        }
+        self.queues.entry(caller.clone()).or_default().push_back(id);
+    }
+
+    fn remove(&mut self, caller: &Arc<str>, id: u64) {
+        let Some(queue) = self.queues.get_mut(caller) else { return };
+        queue.retain(|other| *other != id);
+        if queue.is_empty() {
+            self.queues.remove(caller);
+            self.turn.retain(|other| other != caller);
+        }
+    }
+}
+
+/// What is left to do after the lock is released: hooks and wakers run foreign code.
+#[must_use]
+#[derive(Default)]
+pub(crate) struct After {
+    tokens: Vec<CancelToken>,
+    wakers: Vec<Waker>,
+    hooks: Vec<CancelHook>,
+}
+
+impl After {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.wakers.is_empty() && self.hooks.is_empty()
+    }
+
+    pub(crate) fn run(self) {
+        drop(self.hooks);
+        self.tokens.iter().for_each(CancelToken::cancel);
+        self.wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Everything under the pool's lock.
+pub(crate) struct State {
+    pub(crate) limits: PoolLimits,
+    pub(crate) stats: PoolStats,
+    pub(crate) stopping: bool,
+    entries: HashMap<u64, Entry>,
+    lanes: [Lane; LANES],
+    running: [usize; LANES],
+    watches: BTreeSet<(Instant, u64)>,
+    gathering: HashSet<BatchKey>,
+    /// Inputs that wait for a call.
+    waiting_inputs: HashMap<BatchKey, usize>,
+    inflight: HashMap<InputKey, u64>,
+    batches: HashMap<u64, Batch>,
+    drained: VecDeque<Instant>,
+    next_id: u64,
+    turn: usize,
+}
+
+impl State {
+    pub(crate) fn new(limits: PoolLimits) -> Self {
+        Self {
+            limits,
+            stats: PoolStats::default(),
+            stopping: false,
+            entries: HashMap::new(),
+            lanes: Default::default(),
+            running: [0; LANES],
+            watches: BTreeSet::new(),
+            gathering: HashSet::new(),
+            waiting_inputs: HashMap::new(),
+            inflight: HashMap::new(),
+            batches: HashMap::new(),
+            drained: VecDeque::new(),
+            next_id: 0,
+            turn: 0,
+        }
+    }
+
+    /// Whether `bytes` more may wait; background work only fills half of the room.
+    pub(crate) fn has_room(&self, bytes: usize, priority: Priority) -> bool {
+        let share = if priority == Priority::Background { 2 } else { 1 };
+        let jobs_max = (self.limits.queue_max_jobs / share).max(1) as u64;
+        let bytes_max = (self.limits.queue_max_bytes / share) as u64;
+        self.stats.queued < jobs_max && self.stats.queued_bytes.saturating_add(bytes as u64) <= bytes_max
+    }
+
+    /// When a refused caller should come back.
+    pub(crate) fn retry_after(&self) -> Duration {
+        let (Some(first), Some(last)) = (self.drained.front(), self.drained.back()) else {
+            return Duration::from_secs(1);
+        };
+        let each = last.saturating_duration_since(*first) / self.drained.len().max(1) as u32;
+        // The queue must fall below its bound, not to nothing: an eighth of it is a fair wish.
+        let some = u32::try_from(self.stats.queued / 8 + 1).unwrap_or(u32::MAX);
+        each.saturating_mul(some).clamp(Duration::from_millis(50), Duration::from_secs(60))
+    }
+
+    /// Takes a job in.
+    pub(crate) fn accept(
+        &mut self,
+        work: JobWork,
+        call: CallContext,
+        bytes: usize,
+        deadline: Instant,
+    ) -> (u64, Arc<Cell>) {
+        self.next_id += 1;
+        let id = self.next_id;
+        let is_llm = matches!(work, JobWork::Llm { .. });
+        let lane = match (is_llm, call.priority) {
+            (false, Priority::Interactive) => FAST,
+            (true, Priority::Interactive) => LLM,
+            (false, Priority::Background) => FAST_BACKGROUND,
+            (true, Priority::Background) => LLM_BACKGROUND,
+        };
+        let (work, embed) = split(work, lane);
+        if let Some(job) = &embed {
+            *self.waiting_inputs.entry(job.key.clone()).or_default() += job.inputs.len();
+        }
+        let cell = Arc::new(Cell::default());
+        let caller: Arc<str> = Arc::from(call.caller.as_str());
+        self.lanes[lane].push(&caller, id);
+        self.watches.insert((deadline, id));
+        let entry = Entry {
+            cell: cell.clone(),
+            call,
+            token: CancelToken::new(),
+            hook: None,
+            lane,
+            caller,
+            queued: true,
+            in_lane: true,
+            bytes,
+            deadline,
+            watch: deadline,
+            enqueued: Instant::now(),
+            work,
+            embed,
+        };
+        self.entries.insert(id, entry);
+        self.stats.accepted += 1;
+        self.stats.queued += 1;
+        self.stats.queued_bytes += bytes as u64;
+        (id, cell)
+    }
+
+    /// Keeps the hook of the caller's token with the job; given back when the job is already answered.
+    pub(crate) fn attach(&mut self, id: u64, hook: CancelHook) -> Option<CancelHook> {
+        match self.entries.get_mut(&id) {
+            Some(entry) => {
+                entry.hook = Some(hook);
+                None
+            }
+            None => Some(hook),
+        }
+    }
+
+    fn activate(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id)
+            && std::mem::take(&mut entry.queued)
+        {
+            self.stats.queued -= 1;
+            self.stats.active += 1;
+            self.stats.queued_bytes -= entry.bytes as u64;
+        }
+    }
+
+    /// Answers a job, if it is not yet answered. This is the only place that does.
+    pub(crate) fn finish(&mut self, id: u64, result: JobResult, outcome: Outcome, after: &mut After) {
+        let Some(mut entry) = self.entries.remove(&id) else { return };
+        if entry.queued {
+            self.stats.queued -= 1;
+            self.stats.queued_bytes -= entry.bytes as u64;
+        } else {
+            self.stats.active -= 1;
+        }
+        match outcome {
+            Outcome::Completed => self.stats.completed += 1,
+            Outcome::Failed => self.stats.failed += 1,
+            Outcome::Cancelled => self.stats.cancelled += 1,
+            Outcome::Expired => self.stats.expired += 1,
+        }
+        self.watches.remove(&(entry.watch, id));
+        if entry.in_lane {
+            self.lanes[entry.lane].remove(&entry.caller, id);
+        }
+        if let Some(job) = &entry.embed {
+            self.fewer_waiting(&job.key, job.inputs.len() - job.next);
+            for batch in &job.batches {
+                if let Some(batch) = self.batches.get_mut(batch) {
+                    batch.jobs.remove(&id);
+                    if batch.jobs.is_empty() {
+                        after.tokens.push(batch.call.cancel.clone());
+                    }
+                }
+            }
+        }
+        if outcome != Outcome::Completed {
+            after.tokens.push(entry.token);
+        }
+        after.hooks.extend(entry.hook.take());
+        after.wakers.extend(entry.cell.fill(result));
+        self.drained.push_back(Instant::now());
+        if self.drained.len() > DRAIN_SAMPLES {
+            self.drained.pop_front();
+        }
+    }
+
+    fn fewer_waiting(&mut self, key: &BatchKey, by: usize) {
+        if let Some(count) = self.waiting_inputs.get_mut(key) {
+            *count = count.saturating_sub(by);
+            if *count == 0 {
+                self.waiting_inputs.remove(key);
+            }
+        }
+    }
+
+    /// Cancels one job.
+    pub(crate) fn cancel(&mut self, id: u64, why: &str, after: &mut After) {
+        let error = LlmError::new(LlmErrorCode::Cancelled, why);
+        self.finish(id, Err(error.into()), Outcome::Cancelled, after);
+    }
+
+    /// Cancels everything.
+    pub(crate) fn cancel_all(&mut self, why: &str, after: &mut After) {
+        let ids: Vec<u64> = self.entries.keys().copied().collect();
+        for id in ids {
+            self.cancel(id, why, after);
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Ends every job whose time is over; returns when to look again.
+    pub(crate) fn expire(&mut self, now: Instant, after: &mut After) -> Option<Instant> {
+        while let Some((at, id)) = self.watches.first().copied() {
+            if at > now {
+                return Some(at);
+            }
+            self.watches.pop_first();
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            let last_call = entry.deadline + LATE_GRACE;
+            if !entry.queued && entry.watch < last_call {
+                // It is running and will say itself what it was waiting for.
+                entry.watch = last_call;
+                self.watches.insert((last_call, id));
+                continue;
+            }
+            let error = LlmError::new(LlmErrorCode::Timeout, "the deadline passed before the job was done");
+            self.finish(id, Err(error.into()), Outcome::Expired, after);
+        }
+        None
+    }
+
+    fn may_start(&self, lane: usize) -> bool {
+        let threads = self.limits.threads;
+        let running = &self.running;
+        let llm_max = (threads * 3 / 4).max(1);
+        let background_max = (threads / 2).max(1);
+        let is_llm = lane == LLM || lane == LLM_BACKGROUND;
+        let is_background = lane == FAST_BACKGROUND || lane == LLM_BACKGROUND;
+        if is_llm && running[LLM] + running[LLM_BACKGROUND] >= llm_max {
+            return false;
+        }
+        if is_background && running[FAST_BACKGROUND] + running[LLM_BACKGROUND] >= background_max {
+            return false;
+        }
+        // One worker is always left for interactive embed and rerank.
+        let slow = running[LLM] + running[FAST_BACKGROUND] + running[LLM_BACKGROUND];
+        lane == FAST || threads < 2 || slow < threads - 1
+    }
+
+    /// Chooses the next work; the lane's worker is counted until [`State::release`].
+    pub(crate) fn pick(&mut self) -> Option<Picked> {
+        for step in 0..TURNS.len() {
+            let lane = TURNS[(self.turn + step) % TURNS.len()];
+            if !self.may_start(lane) {
+                continue;
+            }
+            if let Some(picked) = self.pick_from(lane) {
+                self.turn = (self.turn + step + 1) % TURNS.len();
+                self.running[lane] += 1;
+                return Some(picked);
+            }
+        }
+        None
+    }
+
+    fn pick_from(&mut self, lane: usize) -> Option<Picked> {
+        for _ in 0..self.lanes[lane].turn.len() {
+            let caller = self.lanes[lane].turn.pop_front()?;
+            self.lanes[lane].turn.push_back(caller.clone());
+            let head = self.lanes[lane].queues.get(&caller).and_then(|q| q.front().copied());
+            let Some(entry) = head.and_then(|id| self.entries.get_mut(&id)) else { continue };
+            let id = head.unwrap_or_default();
+            if let Some(job) = &entry.embed {
+                let key = job.key.clone();
+                // Somebody is already collecting for this key and will take this job too.
+                if self.gathering.contains(&key) {
+                    continue;
+                }
+                let until = entry.enqueued + Duration::from_millis(self.limits.batch_wait_ms);
+                self.gathering.insert(key.clone());
+                return Some(Picked::Gather { first: id, key, until });
+            }
+            let Some(work) = entry.work.take() else { continue };
+            entry.in_lane = false;
+            let mut call = entry.call.clone();
+            call.cancel = entry.token.clone();
+            call.deadline = Some(ai_core::Deadline::at(entry.deadline));
+            let waited = entry.enqueued.elapsed();
+            self.lanes[lane].remove(&caller, id);
+            self.activate(id);
+            return Some(Picked::Run(Box::new(Run { id, lane, work, call, waited })));
+        }
+        None
+    }
+
+    /// The lane's worker is free again.
+    pub(crate) fn release(&mut self, lane: usize) {
+        self.running[lane] -= 1;
+    }
+
+    /// Whether a call for `key` would be full.
+    pub(crate) fn is_full(&self, key: &BatchKey) -> bool {
+        self.waiting_inputs.get(key).is_none_or(|n| *n == 0 || *n >= self.limits.batch_size)
+    }
+
+    /// Ends the collecting for `key`: `first` and its companions become one call; `None` when every text is
+    /// already being embedded or nobody is left.
+    pub(crate) fn collect(&mut self, first: u64, key: &BatchKey) -> Option<u64> {
+        self.gathering.remove(key);
+        self.next_id += 1;
+        let number = self.next_id;
+        let mut batch = Batch {
+            call: CallContext::default(),
+            deadline: Instant::now(),
+            waiters: HashMap::new(),
+            texts: Vec::new(),
+            jobs: HashSet::new(),
+        };
+        let mut bytes = 0;
+        for id in self.companions(first, key) {
+            if !self.take_inputs(id, number, &mut batch, &mut bytes) {
+                break;
+            }
+        }
+        if batch.texts.is_empty() {
+            return None;
+        }
+        if let Some(entry) = batch.jobs.iter().min().and_then(|id| self.entries.get(id)) {
+            batch.call.caller.clone_from(&entry.call.caller);
+            batch.call.request_id.clone_from(&entry.call.request_id);
+            batch.call.priority = entry.call.priority;
+        }
+        batch.call.deadline = Some(ai_core::Deadline::at(batch.deadline));
+        self.batches.insert(number, batch);
+        self.stats.embed_calls += 1;
+        Some(number)
+    }
+
+    /// Jobs of `key` in the order of the lane's turns, `first` first.
+    fn companions(&self, first: u64, key: &BatchKey) -> Vec<u64> {
+        let lane = &self.lanes[key.lane];
+        let mut queues: Vec<_> =
+            lane.turn.iter().filter_map(|caller| lane.queues.get(caller)).map(VecDeque::iter).collect();
+        let mut ids = vec![first];
+        let mut moved = true;
+        while moved && ids.len() <= self.limits.batch_size {
+            moved = false;
+            for queue in &mut queues {
+                let of_key = |id: &&u64| {
+                    **id != first
+                        && self.entries.get(id).and_then(|e| e.embed.as_ref()).is_some_and(|j| &j.key == key)
+                };
+                if let Some(id) = queue.find(of_key) {
+                    ids.push(*id);
+                    moved = true;
+                }
+            }
+        }
+        ids
+    }
+
+    /// Moves texts of one job into the call; false when the call is full.
+    fn take_inputs(&mut self, id: u64, number: u64, batch: &mut Batch, bytes: &mut usize) -> bool {
+        let (size, mut taken, mut own, mut full) = (self.limits.batch_size, 0, false, false);
+        let Some(entry) = self.entries.get_mut(&id) else { return true };
+        let Some(job) = entry.embed.as_mut() else { return true };
+        let key = job.key.clone();
+        let now = Instant::now();
+        let halfway = now + entry.deadline.saturating_duration_since(now) / 2;
+        while let Some(text) = job.inputs.get(job.next) {
+            let input = InputKey { model: key.model.clone(), kind: key.kind, text: text.clone() };
+            let place = (id, job.next);
+            let running = self.inflight.get(&input).copied().filter(|n| *n != number);
+            // Not into a call that would give up long before this job has to.
+            let joined = running.and_then(|n| self.batches.get_mut(&n)).filter(|b| b.deadline >= halfway);
+            if let Some(other) = joined {
+                other.waiters.entry(input).or_default().push(place);
+                other.jobs.insert(id);
+                job.batches.extend(running);
+            } else if let Some(waiters) = batch.waiters.get_mut(&input) {
+                waiters.push(place);
+                own = true;
+            } else {
+                let more = text.len();
+                if batch.texts.len() >= size || (!batch.texts.is_empty() && *bytes + more > BATCH_BYTES_MAX) {
+                    full = true;
+                    break;
+                }
+                *bytes += more;
+                own = true;
+                batch.waiters.insert(input.clone(), vec![place]);
+                batch.texts.push(input.clone());
+                self.inflight.entry(input).or_insert(number);
+            }
+            job.next += 1;
+            taken += 1;
+        }
+        if own {
+            batch.jobs.insert(id);
+            batch.deadline = batch.deadline.max(entry.deadline);
+            job.batches.push(number);
+        }
+        if job.next >= job.inputs.len() {
+            entry.in_lane = false;
+            let caller = entry.caller.clone();
+            self.lanes[key.lane].remove(&caller, id);
+        }
+        self.fewer_waiting(&key, taken);
+        if taken > 0 {
+            self.activate(id);
+        }
+        !full
+    }
+
+    pub(crate) fn batch(&self, number: u64) -> Option<(CallContext, Vec<InputKey>)> {
+        self.batches.get(&number).map(|b| (b.call.clone(), b.texts.clone()))
+    }
+
+    /// Hands the vectors of a call, or its failure, to everybody who waits for them.
+    pub(crate) fn deliver(
+        &mut self,
+        number: u64,
+        result: Result<Vec<Vec<f32>>, JobError>,
+        after: &mut After,
+    ) {
+        let Some(mut batch) = self.batches.remove(&number) else { return };
+        for text in &batch.texts {
+            if self.inflight.get(text) == Some(&number) {
+                self.inflight.remove(text);
+            }
+        }
+        let vectors = match result {
+            Ok(vectors) if vectors.len() == batch.texts.len() => vectors,
+            Ok(vectors) => {
+                let why = format!("{} vectors came for {} texts", vectors.len(), batch.texts.len());
+                let error = LlmError::new(LlmErrorCode::Internal, why);
+                return self.fail_all(&batch, &error.into(), after);
+            }
+            Err(error) => return self.fail_all(&batch, &error, after),
+        };
+        for (text, vector) in batch.texts.iter().zip(vectors) {
+            for (id, at) in batch.waiters.remove(text).unwrap_or_default() {
+                self.fill_slot(id, at, vector.clone(), after);
+            }
+        }
+    }
+
+    fn fail_all(&mut self, batch: &Batch, error: &JobError, after: &mut After) {
+        for (id, _) in batch.waiters.values().flatten() {
+            let result = Err(error.clone());
+            let outcome = Outcome::of(&result);
+            self.finish(*id, result, outcome, after);
+        }
+    }
+
+    fn fill_slot(&mut self, id: u64, at: usize, vector: Vec<f32>, after: &mut After) {
+        let Some(job) = self.entries.get_mut(&id).and_then(|e| e.embed.as_mut()) else { return };
+        if let Some(slot) = job.slots.get_mut(at)
+            && slot.replace(vector).is_none()
+        {
+            job.missing -= 1;
+        }
+        if job.missing == 0 {
+            let vectors = std::mem::take(&mut job.slots).into_iter().flatten().collect();
+            self.finish(id, Ok(JobOutput::Vectors(vectors)), Outcome::Completed, after);
+        }
+    }
+}
+
+fn split(work: JobWork, lane: usize) -> (Option<JobWork>, Option<EmbedJob>) {
+    match work {
+        JobWork::Embed { model, inputs, kind } => {
+            let key = BatchKey { lane, model: Arc::from(model), kind };
+            let missing = inputs.len();
+            let inputs = inputs.into_iter().map(Arc::from).collect();
+            let job =
+                EmbedJob { key, inputs, next: 0, missing, slots: vec![None; missing], batches: Vec::new() };
+            (None, Some(job))
+        }
+        other => (Some(other), None),
+    }
+}
