@@ -1,0 +1,44 @@
+//! Retrieval over rows and documents: a store, ingestion, and search by words, vectors and both; it knows no protocol and no database driver.
+
+mod analyse;
+mod api;
+mod catalogue;
+mod chunk;
+mod config;
+mod embedders;
+mod engine;
+mod eval;
+mod filters;
+mod fuse;
+mod html;
+mod ids;
+mod map;
+mod prepare;
+mod quant;
+mod query;
+mod records;
+mod schema;
+mod search;
+mod snippet;
+mod sql;
+mod store;
+mod times;
+
+pub use analyse::{ANALYSER_VERSION, Analyser, QUERY_TERMS_MAX, TERM_BYTES_MAX};
+pub use api::{
+    EmbeddingChoice, Filters, FtsThenVecOptions, FuseOptions, Hit, HitRanks, HybridMode, MmrOptions,
+    QueryEmbedding, RerankOptions, ReturnOptions, SearchFts, SearchHybrid, SearchResponse, SearchStats,
+    SearchVector, SnippetOptions,
+};
+pub use catalogue::RagCaller;
+pub use config::{
+    BACKEND_TYPES, ChunkUnit, Chunking, Concat, DocIdMap, DocMap, Embedding, MetadataMap, Normalize, Part,
+    SourceConfig, SyncSettings, Tombstone,
+};
+pub use embedders::EmbedderFactory;
+pub use engine::{Fulltext, PushDocument, PushReport, Rag, RagBuilder, RagLimits, TextIndexOpener};
+pub use eval::{Judgements, Quality, evaluate, percentile};
+pub use fuse::{FuseMethod, LEXICAL_VECTOR_WEIGHT, SEMANTIC_VECTOR_WEIGHT};
+pub use query::{MatchMode, Syntax};
+pub use records::{JobState, SyncErrorRow};
+pub use store::AclEntry;
