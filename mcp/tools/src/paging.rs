@@ -4,12 +4,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use mcp::{ToolError, ToolResult};
+use serde::Serialize;
 use sha2::Sha256;
 
+use crate::deps::{Call, too_large, wire_bytes};
 use crate::errors::internal_error;
 
 const MAC_BYTES: usize = 16;
 const POSITION_BYTES_MAX: usize = 4_096;
+/// Room of an answer for everything but the page, in bytes.
+const ENVELOPE_BYTES: usize = 4_096;
 
 /// Signs and checks page tokens with a key of this process.
 pub struct PageSigner {
@@ -84,6 +88,58 @@ impl std::fmt::Debug for PageSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PageSigner(***)")
     }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+// Exhaustive: its two parts are what a page is.
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Token of the next page, `None` on the last one.
+    pub next: Option<String>,
+}
+
+/// The page of a sorted list that begins behind the token's item, cut to the page size and to what an answer may hold.
+///
+/// `key` is unique and follows the order of the list, so pages stay right while items come and go.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` for a foreign token, `LIMIT_EXCEEDED` when one item alone is too large.
+pub fn key_page<T: Serialize>(
+    call: &Call<'_>,
+    binding: &str,
+    items: Vec<T>,
+    key: impl Fn(&T) -> String,
+    token: Option<&str>,
+    page_size: usize,
+) -> ToolResult<Page<T>> {
+    let pages = &call.deps.pages;
+    let after = token.map(|token| pages.position(binding, token)).transpose()?;
+    let limit = call.deps.gateway.settings().response_bytes_max;
+    let room = limit.saturating_sub(ENVELOPE_BYTES);
+    let mut rest = items.into_iter().skip_while(|item| after.as_ref().is_some_and(|after| key(item) <= *after));
+    let mut page: Vec<T> = Vec::new();
+    let mut bytes = 0;
+    let mut more = false;
+    for item in rest.by_ref() {
+        if page.len() >= page_size {
+            more = true;
+            break;
+        }
+        let text = serde_json::to_string(&item).map_err(|e| internal_error(&format!("item is no JSON: {e}")))?;
+        bytes += wire_bytes(&text) + 2;
+        if bytes > room {
+            if page.is_empty() {
+                return Err(too_large(limit, bytes));
+            }
+            more = true;
+            break;
+        }
+        page.push(item);
+    }
+    let next = page.last().filter(|_| more).map(|last| pages.sign(binding, &key(last)));
+    Ok(Page { items: page, next })
 }
 
 /// One page of a list that is already filtered, and the offset of the next page.

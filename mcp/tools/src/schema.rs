@@ -200,15 +200,15 @@ fn strip_nulls(schema: &mut Value) {
         labels.retain(|label| !label.is_null());
     }
     if let Some(Value::Array(branches)) = map.get_mut("anyOf") {
-        let before = branches.len();
-        branches.retain(|branch| branch.get("type").is_none_or(|kind| kind != "null"));
-        if before == 2 && branches.len() == 1 {
-            if let Some(Value::Array(mut one)) = map.remove("anyOf") {
-                if let Some(Value::Object(inner)) = one.pop() {
-                    for (key, value) in inner {
-                        map.entry(key).or_insert(value);
-                    }
-                }
+        if branches.len() == 2 {
+            branches.retain(|branch| branch.get("type").is_none_or(|kind| kind != "null"));
+        }
+        if branches.len() == 1
+            && let Some(Value::Array(mut one)) = map.remove("anyOf")
+            && let Some(Value::Object(inner)) = one.pop()
+        {
+            for (key, value) in inner {
+                map.entry(key).or_insert(value);
             }
         }
     }

@@ -80,16 +80,19 @@ fn media_types(headers: &HeaderMap) -> Result<Accepts, Refusal> {
     if content.as_deref() != Some("application/json") {
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
     }
-    let (mut json, mut events, mut any) = (false, false, false);
+    let (mut json, mut events, mut any, mut events_first) = (false, false, false, false);
     for value in headers.get_all(ACCEPT) {
         any = true;
         for part in value.to_str().unwrap_or_default().split(',') {
             let kind = essence(part);
-            json |= matches!(kind.as_str(), "application/json" | "application/*" | "*/*");
             events |= matches!(kind.as_str(), "text/event-stream" | "text/*" | "*/*");
+            events_first |= events && !json && kind != "*/*";
+            json |= matches!(kind.as_str(), "application/json" | "application/*" | "*/*");
         }
     }
     match (json, events) {
+        // What is named first is preferred.
+        (true, true) if events_first => Ok(Accepts::Events),
         (true, true) => Ok(Accepts::Both),
         (true, false) => Ok(Accepts::Json),
         (false, true) => Ok(Accepts::Events),
