@@ -156,7 +156,9 @@ impl Endpoint {
     pub fn full_instructions(&self) -> String {
         let base = &self.auth_path;
         let parts: Vec<String> = if *base == self.path {
-            self.parts().iter().map(|(name, tools)| format!("{base}/{name} ({tools} tools)")).collect()
+            let counted =
+                |tools: usize| if tools == 1 { "1 tool".to_owned() } else { format!("{tools} tools") };
+            self.parts().iter().map(|(name, tools)| format!("{base}/{name} ({})", counted(*tools))).collect()
         } else {
             vec![format!("{base} (all tools)")]
         };

@@ -13,7 +13,7 @@ impl Dispatcher {
     /// The result of `server/discover`.
     #[must_use]
     pub fn discover(&self, endpoint: &Endpoint) -> String {
-        let mut capabilities = capabilities(endpoint);
+        let mut capabilities = capabilities(endpoint, true);
         let has_tasks =
             endpoint.tasks && endpoint.tools.list(&everything()).iter().any(|spec| spec.task_support);
         if has_tasks {
@@ -41,7 +41,8 @@ impl Dispatcher {
         let version = ProtocolVersion::negotiate_legacy(super::text_param(params, "protocolVersion")?);
         let mut out = ObjectWriter::with_capacity(512);
         out.field("protocolVersion", version.as_str());
-        out.field("capabilities", &capabilities(endpoint));
+        // Log levels and subscriptions of legacy clients live in their session.
+        out.field("capabilities", &capabilities(endpoint, endpoint.sessions));
         out.field("serverInfo", &self.info);
         let instructions = endpoint.full_instructions();
         if !instructions.is_empty() {
@@ -51,12 +52,15 @@ impl Dispatcher {
     }
 }
 
-/// Exactly what the endpoint has.
-fn capabilities(endpoint: &Endpoint) -> Map<String, Value> {
+/// Exactly what the endpoint has. `follows` says whether clients can set a log level and follow resources.
+fn capabilities(endpoint: &Endpoint, follows: bool) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("tools".into(), json!({"listChanged": true}));
     if let Some(resources) = &endpoint.resources {
-        map.insert("resources".into(), json!({"listChanged": true, "subscribe": resources.subscribable()}));
+        map.insert(
+            "resources".into(),
+            json!({"listChanged": true, "subscribe": follows && resources.subscribable()}),
+        );
     }
     if endpoint.prompts.is_some() {
         map.insert("prompts".into(), json!({"listChanged": true}));
@@ -64,7 +68,7 @@ fn capabilities(endpoint: &Endpoint) -> Map<String, Value> {
     if endpoint.completer.is_some() {
         map.insert("completions".into(), json!({}));
     }
-    if endpoint.logging {
+    if endpoint.logging && follows {
         map.insert("logging".into(), json!({}));
     }
     map

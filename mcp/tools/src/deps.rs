@@ -41,7 +41,8 @@ impl ToolDeps {
     /// `FAILED_PRECONDITION` when the server runs without one.
     pub fn catalog(&self) -> ToolResult<&Catalog> {
         self.catalog.as_ref().ok_or_else(|| {
-            ToolError::precondition("this server runs without a catalog: use source live").with("reason", "no catalog")
+            ToolError::precondition("this server runs without a catalog: use source live")
+                .with("reason", "no catalog")
         })
     }
 }
@@ -134,7 +135,8 @@ impl<'a> Call<'a> {
         };
         frame.write(&mut map);
         map.insert("stats".to_owned(), json!({"ms": self.elapsed_ms()}));
-        let text = serde_json::to_string(&map).map_err(|e| internal_error(&format!("result is no JSON: {e}")))?;
+        let text =
+            serde_json::to_string(&map).map_err(|e| internal_error(&format!("result is no JSON: {e}")))?;
         let (limit, size) = (self.deps.gateway.settings().response_bytes_max, wire_bytes(&text));
         if size > limit {
             return Err(too_large(limit, size));
@@ -143,7 +145,14 @@ impl<'a> Call<'a> {
     }
 
     /// Counts a finished call of a data tool with the shape of its arguments, failed or not.
-    pub fn record(&self, arguments: &Map<String, Value>, target_id: &str, schema: &str, rows: u64, failed: bool) {
+    pub fn record(
+        &self,
+        arguments: &Map<String, Value>,
+        target_id: &str,
+        schema: &str,
+        rows: u64,
+        failed: bool,
+    ) {
         let gateway = &self.deps.gateway;
         let fingerprint = call_fingerprint(arguments, gateway.lex_mode(target_id));
         gateway.record_call(&DigestSample {

@@ -1,11 +1,17 @@
 //! The AI-free tool handlers of the endpoints, one file a tool; it knows no driver and no transport.
 
+mod deps;
 mod errors;
 mod paging;
+mod query;
 mod schema;
 mod toolbox;
 
+pub use deps::{
+    Call, Frame, ToolDeps, argument_error, call_scope, guarded, is_not_found, too_large, wire_bytes,
+};
 pub use errors::{IntoToolResult, internal_error, tool_error};
-pub use paging::{PageSigner, page};
+pub use paging::{Page, PageSigner, key_page, page};
+pub use query::{add_query_tools, query_tools};
 pub use schema::{OutputSchema, input_schema};
 pub use toolbox::{NoArgs, QueryTool, Toolbox, parse};

@@ -118,7 +118,8 @@ pub fn key_page<T: Serialize>(
     let after = token.map(|token| pages.position(binding, token)).transpose()?;
     let limit = call.deps.gateway.settings().response_bytes_max;
     let room = limit.saturating_sub(ENVELOPE_BYTES);
-    let mut rest = items.into_iter().skip_while(|item| after.as_ref().is_some_and(|after| key(item) <= *after));
+    let mut rest =
+        items.into_iter().skip_while(|item| after.as_ref().is_some_and(|after| key(item) <= *after));
     let mut page: Vec<T> = Vec::new();
     let mut bytes = 0;
     let mut more = false;
@@ -127,7 +128,8 @@ pub fn key_page<T: Serialize>(
             more = true;
             break;
         }
-        let text = serde_json::to_string(&item).map_err(|e| internal_error(&format!("item is no JSON: {e}")))?;
+        let text =
+            serde_json::to_string(&item).map_err(|e| internal_error(&format!("item is no JSON: {e}")))?;
         bytes += wire_bytes(&text) + 2;
         if bytes > room {
             if page.is_empty() {

@@ -77,7 +77,11 @@ impl OutputSchema {
     /// A run was resolved: `run_id`, absent for live answers.
     #[must_use]
     pub fn run(self) -> Self {
-        self.key("run_id", json!({"type": "integer", "description": "Run that answered, for source catalog."}), false)
+        self.key(
+            "run_id",
+            json!({"type": "integer", "description": "Run that answered, for source catalog."}),
+            false,
+        )
     }
 
     /// A limit can shorten an array: `truncated`.

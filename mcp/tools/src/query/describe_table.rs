@@ -60,7 +60,8 @@ impl QueryTool for DescribeTable {
         match args.source {
             Source::Catalog => {
                 let (target, run) = call.run(target_id, &RunRef::Latest)?;
-                let doc = self.0.catalog()?.describe_table(run.run_id, &args.schema, &args.table).for_tool()?;
+                let doc =
+                    self.0.catalog()?.describe_table(run.run_id, &args.schema, &args.table).for_tool()?;
                 call.finish(&doc, Frame::target(target.target_id, target.protocol).run(Some(run.run_id)))
             }
             Source::Live => {

@@ -63,7 +63,8 @@ impl QueryTool for DescribeView {
                 call.finish(&doc, Frame::target(target.target_id, target.protocol).run(Some(run.run_id)))
             }
             Source::Live => {
-                let outcome = live::objects(&call, target_id, &args.schema, Some(&args.view), MetadataDepth::Full);
+                let outcome =
+                    live::objects(&call, target_id, &args.schema, Some(&args.view), MetadataDepth::Full);
                 let outcome = live::named(&call, target_id, outcome, &args.schema, &args.view, "view")?;
                 if outcome.ok_message.is_some() {
                     return call.finish(&Nothing {}, live::frame(&outcome));

@@ -99,14 +99,21 @@ impl QueryTool for GetConstraints {
             Source::Catalog => {
                 let (target, run) = call.run(args.target_id.as_deref(), &RunRef::Latest)?;
                 let catalog = self.0.catalog()?;
-                let found = catalog.list_constraints(run.run_id, &args.schema, args.table.as_deref()).for_tool()?;
+                let found =
+                    catalog.list_constraints(run.run_id, &args.schema, args.table.as_deref()).for_tool()?;
                 (found, Frame::target(target.target_id, target.protocol).run(Some(run.run_id)))
             }
         };
         found.retain(|c| args.types.is_empty() || args.types.iter().any(|t| t.as_str() == c.constraint_type));
         let key = |c: &ConstraintDoc| {
             let target = c.referenced_table.as_deref().unwrap_or_default();
-            format!("{}\u{0}{}\u{0}{}\u{0}{}\u{0}{target}", c.table, c.constraint_type, c.name, c.columns.join("\u{0}"))
+            format!(
+                "{}\u{0}{}\u{0}{}\u{0}{}\u{0}{target}",
+                c.table,
+                c.constraint_type,
+                c.name,
+                c.columns.join("\u{0}")
+            )
         };
         found.sort_by_cached_key(key);
         let binding = call.page_binding(&Args { page_size: 0, page_token: None, ..args.clone() });

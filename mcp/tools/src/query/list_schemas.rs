@@ -88,12 +88,16 @@ impl QueryTool for ListSchemas {
         let binding = call.page_binding(&Args { page_size: 0, page_token: None, ..args.clone() });
         let token = args.page_token.as_deref();
         let page = key_page(&call, &binding, schemas, |s| s.schema_name.clone(), token, args.page_size)?;
-        call.finish(&Output { schemas: page.items }, frame.truncated(page.next.is_some()).next_page(page.next))
+        call.finish(
+            &Output { schemas: page.items },
+            frame.truncated(page.next.is_some()).next_page(page.next),
+        )
     }
 }
 
 fn live_schemas(call: &Call<'_>, args: &Args) -> ToolResult<(Vec<Schema>, Frame)> {
-    let outcome = live::schemas(call, args.target_id.as_deref(), args.include_system, MetadataDepth::Objects)?;
+    let outcome =
+        live::schemas(call, args.target_id.as_deref(), args.include_system, MetadataDepth::Objects)?;
     let frame = live::frame(&outcome);
     let mut counts = std::collections::HashMap::new();
     for object in outcome.snapshot.objects {

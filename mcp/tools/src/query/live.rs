@@ -61,7 +61,10 @@ pub(super) fn objects(
         &mut (),
     );
     let outcome = read.for_tool()?;
-    if outcome.ok_message.is_none() && outcome.snapshot.schemas.is_empty() && outcome.snapshot.objects.is_empty() {
+    if outcome.ok_message.is_none()
+        && outcome.snapshot.schemas.is_empty()
+        && outcome.snapshot.objects.is_empty()
+    {
         return Err(unknown_schema(call, target_id, schema));
     }
     Ok(outcome)
@@ -114,7 +117,8 @@ pub(super) fn table(
     table: &str,
 ) -> ToolResult<(MetadataOutcome, ObjectMeta)> {
     let outcome = call.deps.gateway.table_metadata(target_id, schema, table, &call.scope).for_tool()?;
-    let found = outcome.snapshot.objects.iter().find(|object| object.name == table && is_relation(object)).cloned();
+    let found =
+        outcome.snapshot.objects.iter().find(|object| object.name == table && is_relation(object)).cloned();
     match found {
         Some(object) => Ok((outcome, object)),
         None => Err(unknown_table(call, target_id, schema, table, "table")),
@@ -125,13 +129,15 @@ pub(super) fn table(
 pub(super) fn column<'o>(object: &'o ObjectMeta, name: &str) -> ToolResult<&'o harvest::ColumnMeta> {
     object.columns.iter().find(|column| column.name == name).ok_or_else(|| {
         let names = object.columns.iter().map(|column| column.name.as_str());
-        ToolError::not_found("column", format!("{}.{name}", object.name)).with("similar", similar(name, names))
+        ToolError::not_found("column", format!("{}.{name}", object.name))
+            .with("similar", similar(name, names))
     })
 }
 
 fn unknown_schema(call: &Call<'_>, target_id: Option<&str>, schema: &str) -> ToolError {
     let known = schemas(call, target_id, true, MetadataDepth::Schemas).ok();
-    let names: Vec<_> = known.iter().flat_map(|o| o.snapshot.schemas.iter().map(|s| s.name.as_str())).collect();
+    let names: Vec<_> =
+        known.iter().flat_map(|o| o.snapshot.schemas.iter().map(|s| s.name.as_str())).collect();
     ToolError::not_found("schema", schema).with("similar", similar(schema, names.into_iter()))
 }
 
@@ -147,7 +153,8 @@ pub(super) fn unknown_table(
         Ok(outcome) => outcome,
         Err(error) => return error,
     };
-    let names = known.snapshot.objects.iter().filter(|object| is_relation(object)).map(|object| object.name.as_str());
+    let names =
+        known.snapshot.objects.iter().filter(|object| is_relation(object)).map(|object| object.name.as_str());
     ToolError::not_found(kind, format!("{schema}.{name}")).with("similar", similar(name, names))
 }
 

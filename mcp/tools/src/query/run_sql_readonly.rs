@@ -116,8 +116,10 @@ impl QueryTool for RunSqlReadonly {
         let call = Call::begin(&self.0, cx, "run_sql_readonly");
         let args: Args = parse(arguments.clone())?;
         let (target_id, schema) = (args.target_id.clone(), args.schema.clone());
-        let outcome = statement(args).and_then(|request| self.0.gateway.run(&request, &call.scope).for_tool());
-        let target = outcome.as_ref().map_or(target_id.as_deref().unwrap_or_default(), |o| o.target_id.as_str());
+        let outcome =
+            statement(args).and_then(|request| self.0.gateway.run(&request, &call.scope).for_tool());
+        let target =
+            outcome.as_ref().map_or(target_id.as_deref().unwrap_or_default(), |o| o.target_id.as_str());
         let rows = outcome.as_ref().map_or(0, |outcome| outcome.result.row_count as u64);
         call.record(&arguments, target, schema.as_deref().unwrap_or_default(), rows, outcome.is_err());
         Ok(ToolOutput::structured_json(answer(&call, &outcome?)))
@@ -134,7 +136,11 @@ fn statement(args: Args) -> ToolResult<StatementRequest> {
 }
 
 /// Seconds as whole milliseconds, at least one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the argument's range")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to the argument's range"
+)]
 pub(super) fn timeout_ms(seconds: f64) -> u64 {
     (seconds.clamp(0.001, 300.0) * 1_000.0).round() as u64
 }

@@ -117,7 +117,10 @@ fn sample(call: &Call<'_>, args: &Args) -> ToolResult<StatementOutcome> {
     }
     request.rows_max = Some(args.limit);
     call.deps.gateway.run(&request, &call.scope).for_tool().map_err(|error| {
-        if is_not_found(&error) && !error.details.contains_key("similar") && error.details.get("kind").is_none_or(|k| k != "target") {
+        if is_not_found(&error)
+            && !error.details.contains_key("similar")
+            && error.details.get("kind").is_none_or(|k| k != "target")
+        {
             return live::unknown_table(call, target_id, &args.schema, &args.table, "table");
         }
         error
