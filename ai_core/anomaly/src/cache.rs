@@ -1,4 +1,4 @@
-//! A fixed lock-free table from 64-bit keys to two words; a torn entry reads as absent.
+//! A fixed lock-free table from 64-bit keys to three words; a torn entry reads as absent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,6 +9,13 @@ struct Slot {
     check: AtomicU64,
     a: AtomicU64,
     b: AtomicU64,
+    c: AtomicU64,
+}
+
+/// Ties the words of an entry together: a mixture of two writers never matches.
+#[inline]
+fn seal(key: u64, [a, b, c]: [u64; 3]) -> u64 {
+    key ^ a ^ b.rotate_left(21) ^ c.rotate_left(43)
 }
 
 /// Lossy by design: a new entry replaces an old one of its set.
@@ -30,28 +37,29 @@ impl WordCache {
     }
 
     #[inline]
-    pub(crate) fn get(&self, key: u64) -> Option<(u64, u64)> {
+    pub(crate) fn get(&self, key: u64) -> Option<[u64; 3]> {
         let at = self.set(key);
         for slot in &self.slots[at..at + WAYS] {
             let a = slot.a.load(Ordering::Relaxed);
             let b = slot.b.load(Ordering::Relaxed);
-            // The check word ties the three together: a mixture of two writers never matches.
-            if slot.check.load(Ordering::Acquire) == key ^ a ^ b.rotate_left(32) && (a | b) != 0 {
-                return Some((a, b));
+            let words = [a, b, slot.c.load(Ordering::Relaxed)];
+            if a != 0 && slot.check.load(Ordering::Acquire) == seal(key, words) {
+                return Some(words);
             }
         }
         None
     }
 
-    /// Stores `(a, b)`, which must not both be 0.
-    pub(crate) fn put(&self, key: u64, a: u64, b: u64) {
+    /// Stores three words; the first must not be 0.
+    pub(crate) fn put(&self, key: u64, [a, b, c]: [u64; 3]) {
         let at = self.set(key);
         let ways = &self.slots[at..at + WAYS];
         let empty = ways.iter().position(|s| s.check.load(Ordering::Relaxed) == 0);
         let slot = &ways[empty.unwrap_or((key >> 60) as usize % WAYS)];
         slot.a.store(a, Ordering::Relaxed);
         slot.b.store(b, Ordering::Relaxed);
-        slot.check.store(key ^ a ^ b.rotate_left(32), Ordering::Release);
+        slot.c.store(c, Ordering::Relaxed);
+        slot.check.store(seal(key, [a, b, c]), Ordering::Release);
     }
 }
 
@@ -64,8 +72,8 @@ mod tests {
         let c = WordCache::new(64);
         for k in 1..=10_000_u64 {
             let key = k.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            c.put(key, k, k + 1);
-            assert_eq!(c.get(key), Some((k, k + 1)));
+            c.put(key, [k, k + 1, 0]);
+            assert_eq!(c.get(key), Some([k, k + 1, 0]));
         }
         assert_eq!(c.get(0x1234_5678_9ABC), None);
     }

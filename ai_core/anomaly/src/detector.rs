@@ -13,9 +13,9 @@ use crate::counters::Counters;
 use crate::digest::{Fingerprint, fingerprint, mix};
 use crate::incident::IncidentLog;
 use crate::lexer::SqlMode;
-use crate::machine::{Analysis, Scratch, StatementClass, analyse, class_of};
+use crate::machine::{Analysis, Scratch, StatementClass, analyse, analyse_read, class_of, read};
 use crate::profile::{BEHAVIOUR, Outcome, Profile, Traits, behaviour};
-use crate::rules::SIGNALS;
+use crate::rules::{SIGNALS, injection_risk};
 use crate::store::{ProfileStore, profile_key};
 use crate::text::normalize;
 use crate::threat::{AllowEntry, Lookup, ThreatPattern, builtin};
@@ -167,23 +167,32 @@ impl Detector {
             return Verdict::allow(&Fingerprint::NONE, ctx.dialect);
         }
         let now_ms = self.clock.now_ms();
-        let (fp, readings) = self.read(ctx);
+        SCRATCH.with(|s| match s.try_borrow_mut() {
+            Ok(mut scratch) => self.check_with(&policy, ctx, now_ms, &mut scratch),
+            Err(_) => self.check_with(&policy, ctx, now_ms, &mut Scratch::default()),
+        })
+    }
+
+    fn check_with(&self, policy: &Policy, ctx: &StatementContext<'_>, now_ms: u64, scratch: &mut Scratch) -> Verdict {
+        let (fp, reading) = self.read(ctx, scratch);
         let key = profile_key(self.seed, ctx.user, ctx.client_addr, ctx.schema);
-        let mut standing = self.standing(key, &policy, ctx, &fp, now_ms);
+        let mut standing = self.standing(key, policy, ctx, &fp, now_ms);
         if !standing.found {
             self.meet(key, &policy.config, ctx, now_ms);
-            standing = self.standing(key, &policy, ctx, &fp, now_ms);
+            standing = self.standing(key, policy, ctx, &fp, now_ms);
         }
         let quiet = standing.behaviour == 0 && standing.heat == 0.0;
         if standing.known && quiet && policy.mode != Mode::Learn {
             let threat = policy.config.threats_enabled && policy.lookup.threats.contains_key(&fp.digest);
             if !threat {
-                count.known.fetch_add(1, Ordering::Relaxed);
+                self.counters.mine().known.fetch_add(1, Ordering::Relaxed);
                 return Verdict::allow(&fp, ctx.dialect);
             }
         }
-        let verdict = self.judge(&policy, ctx, &fp, readings, key, &standing, now_ms);
-        self.after(&policy, ctx, &fp, key, verdict, now_ms)
+        let analysis = self.analysis(ctx, &fp, &reading, scratch);
+        let case = Case { policy, ctx, fp: &fp, analysis: &analysis, key, now_ms };
+        let verdict = self.judge(&case, &standing);
+        self.after(&case, verdict)
     }
 
     /// The verdict that `check` would give now, without learning, counting or recording anything.
@@ -191,7 +200,8 @@ impl Detector {
     pub fn inspect(&self, ctx: &StatementContext<'_>) -> Verdict {
         let policy = self.policy.load();
         let now_ms = self.clock.now_ms();
-        let (fp, readings) = self.read(ctx);
+        let mut scratch = Scratch::default();
+        let (fp, reading) = self.read(ctx, &mut scratch);
         let key = profile_key(self.seed, ctx.user, ctx.client_addr, ctx.schema);
         let standing = self
             .profiles
@@ -204,7 +214,9 @@ impl Detector {
                 ..Standing::default()
             })
             .unwrap_or_default();
-        self.judge(&policy, ctx, &fp, readings, key, &standing, now_ms)
+        let analysis = self.analysis(ctx, &fp, &reading, &mut scratch);
+        let case = Case { policy: &policy, ctx, fp: &fp, analysis: &analysis, key, now_ms };
+        self.judge(&case, &standing)
     }
 
     /// Takes in how a statement went; off the hot path. Returns the names of the feedback rules that fired.
@@ -235,26 +247,21 @@ impl Detector {
         BEHAVIOUR.iter().enumerate().filter(|(i, _)| bits & 1 << i != 0).map(|(_, b)| b.0).collect()
     }
 
-    /// The fingerprint and the SQL modes under which the text must be judged.
-    fn read(&self, ctx: &StatementContext<'_>) -> (Fingerprint, Readings) {
+    /// Reads the text once; where the session's SQL mode decides and is not known, the other readings'
+    /// keys join the key.
+    fn read(&self, ctx: &StatementContext<'_>, scratch: &mut Scratch) -> (Fingerprint, Reading) {
         let mode = ctx.sql_mode.unwrap_or_default();
-        let mut fp = fingerprint(ctx.sql, ctx.dialect, mode, self.seed);
+        let (mut fp, done) = read(ctx.sql, ctx.dialect, mode, self.seed, scratch);
         let unsure = ctx.sql_mode.is_none()
             && ctx.dialect == Dialect::MySql
             && ctx.sql.iter().any(|b| matches!(b, b'\\' | b'"'));
-        let mut readings = Readings { modes: [mode; 3], len: 1 };
         if unsure {
-            for other in [
-                SqlMode { no_backslash_escapes: true, ..mode },
-                SqlMode { ansi_quotes: true, ..mode },
-            ] {
+            for other in OTHER_MODES {
                 let alternative = fingerprint(ctx.sql, ctx.dialect, other, self.seed);
                 fp.key = mix(fp.key, alternative.key);
-                readings.modes[readings.len] = other;
-                readings.len += 1;
             }
         }
-        (fp, readings)
+        (fp, Reading { done, unsure })
     }
 
     /// One visit to the profile: rate, membership, heat.
@@ -311,25 +318,28 @@ impl Detector {
     }
 
     /// The structural analysis, from the cache if any statement with this key was seen.
-    fn analysis(&self, ctx: &StatementContext<'_>, fp: &Fingerprint, readings: &Readings) -> Analysis {
-        if let Some((a, table)) = self.analyses.get(fp.key) {
-            return unpack(a, table);
+    fn analysis(
+        &self,
+        ctx: &StatementContext<'_>,
+        fp: &Fingerprint,
+        reading: &Reading,
+        scratch: &mut Scratch,
+    ) -> Analysis {
+        if let Some(words) = self.analyses.get(fp.key) {
+            return unpack(words);
         }
         self.counters.mine().analysed.fetch_add(1, Ordering::Relaxed);
-        let mut best = Analysis::default();
-        let mut best_risk = -1.0_f32;
-        for mode in &readings.modes[..readings.len] {
-            let found = SCRATCH.with(|s| match s.try_borrow_mut() {
-                Ok(mut scratch) => analyse(ctx.sql, ctx.dialect, *mode, &mut scratch),
-                Err(_) => analyse(ctx.sql, ctx.dialect, *mode, &mut Scratch::default()),
-            });
-            let risk = crate::rules::injection_risk(found.signals);
-            if risk > best_risk {
-                (best, best_risk) = (found, risk);
+        let mode = ctx.sql_mode.unwrap_or_default();
+        let mut best = reading.done.unwrap_or_else(|| analyse_read(ctx.sql, ctx.dialect, mode, scratch));
+        if reading.unsure {
+            for other in OTHER_MODES {
+                let found = analyse(ctx.sql, ctx.dialect, other, scratch);
+                if injection_risk(found.signals) > injection_risk(best.signals) {
+                    best = found;
+                }
             }
         }
-        let (a, table) = pack(&best);
-        self.analyses.put(fp.key, a, table);
+        self.analyses.put(fp.key, pack(&best));
         best
     }
 
@@ -339,7 +349,7 @@ impl Detector {
             return;
         }
         // Marked as seen, so that it is offered once.
-        self.similar.put(fp.digest, 1, 0);
+        self.similar.put(fp.digest, [1, 0, 0]);
         let text = normalize(ctx.sql, ctx.dialect, ctx.sql_mode.unwrap_or_default());
         if self.queue.try_send(Novel { digest: fp.digest, text }).is_ok() {
             self.queue_len.fetch_add(1, Ordering::Relaxed);
@@ -352,6 +362,7 @@ impl Detector {
         Traits {
             structure: fp.structure,
             table: if a.table == 0 { mix(11, 11) } else { mix(11, a.table) },
+            head: mix(13, a.head),
             class: a.class,
             catalog: a.catalog,
             stacked: a.signals & crate::rules::Signal::Stacked.bit() != 0,
@@ -359,23 +370,42 @@ impl Detector {
     }
 }
 
-/// SQL modes under which one text is judged.
+/// What reading a text left behind besides its tokens.
 #[derive(Debug, Clone, Copy)]
-struct Readings {
-    modes: [SqlMode; 3],
-    len: usize,
+struct Reading {
+    /// The analysis of a text too long to be kept.
+    done: Option<Analysis>,
+    /// The session's SQL mode decides how to read this text, and it is not known.
+    unsure: bool,
+}
+
+/// The readings of a MySQL text besides the default one.
+const OTHER_MODES: [SqlMode; 2] = [
+    SqlMode { no_backslash_escapes: true, ansi_quotes: false, backslash_strings: false },
+    SqlMode { no_backslash_escapes: false, ansi_quotes: true, backslash_strings: false },
+];
+
+/// One statement under judgement: the parts of a check, each computed once.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    policy: &'a Policy,
+    ctx: &'a StatementContext<'a>,
+    fp: &'a Fingerprint,
+    analysis: &'a Analysis,
+    key: u64,
+    now_ms: u64,
 }
 
 fn is_exempt(config: &DetectorConfig, ctx: &StatementContext<'_>) -> bool {
     !config.exempt_users.is_empty() && config.exempt_users.iter().any(|e| e.covers(ctx.user, ctx.client_addr))
 }
 
-fn pack(a: &Analysis) -> (u64, u64) {
+fn pack(a: &Analysis) -> [u64; 3] {
     let word = a.signals & ((1 << SIGNAL_BITS) - 1) | (a.class as u64) << CLASS_SHIFT;
-    (word | if a.catalog { CATALOG } else { 0 } | PRESENT, a.table)
+    [word | if a.catalog { CATALOG } else { 0 } | PRESENT, a.table, a.head]
 }
 
-fn unpack(word: u64, table: u64) -> Analysis {
+fn unpack([word, table, head]: [u64; 3]) -> Analysis {
     let class = match word >> CLASS_SHIFT & 7 {
         0 => StatementClass::Read,
         1 => StatementClass::Write,
@@ -384,7 +414,7 @@ fn unpack(word: u64, table: u64) -> Analysis {
         4 => StatementClass::Session,
         _ => StatementClass::Routine,
     };
-    Analysis { signals: word & ((1 << SIGNAL_BITS) - 1), class, table, catalog: word & CATALOG != 0 }
+    Analysis { signals: word & ((1 << SIGNAL_BITS) - 1), class, table, head, catalog: word & CATALOG != 0 }
 }
 
 /// SHOW, SET, transactions and health checks take part in the rate only.

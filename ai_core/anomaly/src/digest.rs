@@ -1,7 +1,7 @@
 //! Digest, structure id and cache key of a statement from its tokens; it judges nothing.
 
 use crate::keywords::Kw;
-use crate::lexer::{Lexer, SqlMode, Tail};
+use crate::lexer::{Lexer, Marks, SqlMode, Tail};
 use crate::token::{Dialect, Kind, LitClass, Op, Tok};
 use crate::value::{Val, compare};
 
@@ -96,7 +96,7 @@ struct Hashes {
     structure: u64,
 }
 
-struct Digester<'a> {
+pub(crate) struct Digester<'a> {
     src: &'a [u8],
     h: Hashes,
     seen: u64,
@@ -120,25 +120,7 @@ struct Digester<'a> {
 #[must_use]
 pub fn fingerprint(sql: &[u8], dialect: Dialect, mode: SqlMode, key: u64) -> Fingerprint {
     let mut lexer = Lexer::new(sql, dialect, mode);
-    let mut d = Digester {
-        src: sql,
-        h: Hashes { digest: K2, structure: mix(key, K1) },
-        seen: key,
-        last: Last::Start,
-        last_kw: Kw::None,
-        comma: false,
-        sign: None,
-        list_ok: false,
-        depth: 0,
-        run: Run::NONE,
-        rows: false,
-        row_depth: 0,
-        in_row: false,
-        before_row: Hashes { digest: 0, structure: 0 },
-        last_row: None,
-        union_list: false,
-        first: Kw::None,
-    };
+    let mut d = Digester::new(sql, key);
     loop {
         let t = lexer.next_token();
         if t.kind == Kind::Eof {
@@ -146,24 +128,52 @@ pub fn fingerprint(sql: &[u8], dialect: Dialect, mode: SqlMode, key: u64) -> Fin
         }
         d.push(&t);
     }
-    d.flush();
-    d.end_run();
-    let m = lexer.marks;
-    let tail = u64::from(m.tail != Tail::None) | u64::from(m.open_literal) << 1 | u64::from(m.open_comment) << 2;
-    if tail != 0 {
-        d.h.structure = mix(d.h.structure, 0x700 | tail);
+    d.finish(&lexer.marks)
+}
+
+impl<'a> Digester<'a> {
+    pub(crate) fn new(src: &'a [u8], key: u64) -> Self {
+        Self {
+            src,
+            h: Hashes { digest: K2, structure: mix(key, K1) },
+            seen: key,
+            last: Last::Start,
+            last_kw: Kw::None,
+            comma: false,
+            sign: None,
+            list_ok: false,
+            depth: 0,
+            run: Run::NONE,
+            rows: false,
+            row_depth: 0,
+            in_row: false,
+            before_row: Hashes { digest: 0, structure: 0 },
+            last_row: None,
+            union_list: false,
+            first: Kw::None,
+        }
     }
-    let marks = tail
-        | (m.tail as u64) << 3
-        | u64::from(m.hollow_comments.min(3)) << 6
-        | u64::from(m.odd_blanks.min(1)) << 8
-        | u64::from(m.mixed_case.min(3)) << 9
-        | u64::from(m.exec_comments.min(1)) << 11;
-    Fingerprint {
-        digest: d.h.digest,
-        structure: d.h.structure,
-        key: mix(d.h.structure ^ d.seen.rotate_left(17), marks),
-        first: d.first,
+
+    pub(crate) fn finish(mut self, m: &Marks) -> Fingerprint {
+        self.flush();
+        self.end_run();
+        let open = u64::from(m.open_literal) << 1 | u64::from(m.open_comment) << 2;
+        let tail = u64::from(m.tail != Tail::None) | open;
+        if tail != 0 {
+            self.h.structure = mix(self.h.structure, 0x700 | tail);
+        }
+        let marks = tail
+            | (m.tail as u64) << 3
+            | u64::from(m.hollow_comments.min(3)) << 6
+            | u64::from(m.odd_blanks.min(1)) << 8
+            | u64::from(m.mixed_case.min(3)) << 9
+            | u64::from(m.exec_comments.min(1)) << 11;
+        Fingerprint {
+            digest: self.h.digest,
+            structure: self.h.structure,
+            key: mix(self.h.structure ^ self.seen.rotate_left(17), marks),
+            first: self.first,
+        }
     }
 }
 
@@ -192,7 +202,7 @@ impl Digester<'_> {
     }
 
     #[inline]
-    fn push(&mut self, t: &Tok) {
+    pub(crate) fn push(&mut self, t: &Tok) {
         match t.kind {
             Kind::Word => self.word(t),
             Kind::Number | Kind::Text => self.literal(t, Val::Unknown),
@@ -361,14 +371,15 @@ impl Digester<'_> {
             }
         }
         if self.run.active {
-            let v = if known == Val::Unknown { Val::of(t, self.src) } else { known };
-            let v = if negative { v.negate() } else { v };
+            let v = if known == Val::Unknown { Val::of(t) } else { known };
+            let v = if negative { v.negate(self.src) } else { v };
             self.run.literals = self.run.literals.saturating_add(1);
-            self.run.hash = mix(self.run.hash, v.bits());
             if self.run.operators == 0 {
+                // Its content counts only if an operator or a connective follows.
                 self.run.left = v;
             } else {
                 self.run.right = v;
+                self.run.hash = mix(self.run.hash, v.bits(self.src));
             }
         }
         self.last = if collapse { Last::LiteralList } else { Last::Literal };
@@ -404,6 +415,9 @@ impl Digester<'_> {
     #[inline(always)]
     fn run_operator(&mut self, hash: u64, op: Op) {
         if self.run.active {
+            if self.run.operators == 0 && self.run.literals > 0 {
+                self.run.hash = mix(self.run.hash, self.run.left.bits(self.src));
+            }
             self.run.operators = self.run.operators.saturating_add(1);
             self.run.hash = mix(self.run.hash, hash);
             self.run.op = if self.run.operators == 1 { op } else { Op::Unknown };
@@ -495,10 +509,10 @@ impl Digester<'_> {
     }
 
     fn close_run(&mut self, run: Run) {
-        self.see(run.hash);
+        self.see(if run.operators == 0 { mix(run.hash, run.left.bits(self.src)) } else { run.hash });
         let truth = match (run.literals, run.operators) {
-            (1, 0) => run.left.truth(),
-            (2, 1) => compare(run.op, run.left, run.right),
+            (1, 0) => run.left.truth(self.src),
+            (2, 1) => compare(run.op, run.left, run.right, self.src),
             _ => None,
         };
         if let Some(truth) = truth {

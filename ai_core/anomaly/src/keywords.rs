@@ -158,21 +158,54 @@ words! {
 const SLOTS: usize = 2048;
 const MASK: usize = SLOTS - 1;
 
-/// The hash that the lexer computes while it scans a word: order-sensitive, ASCII case folded.
+const FOLD: u64 = 0x8080_8080_8080_8080;
+
+/// Eight bytes with ASCII letters folded; bytes above 127 stay as they are.
 #[inline(always)]
-pub(crate) const fn hash_step(h: u64, byte: u8) -> u64 {
-    (h ^ byte as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+const fn fold_case(chunk: u64) -> u64 {
+    chunk | (!chunk & FOLD) >> 2
 }
 
-pub(crate) const HASH_START: u64 = 0x51_7C_C1_B7_27_22_0A_95;
+#[inline(always)]
+const fn step(h: u64, chunk: u64) -> u64 {
+    (h ^ fold_case(chunk)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+}
 
-const fn hash_of(text: &str) -> u64 {
-    let bytes = text.as_bytes();
-    let mut h = HASH_START;
+const fn start(len: usize) -> u64 {
+    0x517C_C1B7_2722_0A95 ^ (len as u64) << 56
+}
+
+/// The hash of a word, ASCII case folded, eight bytes at a time.
+pub(crate) const fn hash_of(bytes: &[u8]) -> u64 {
+    let mut h = start(bytes.len());
     let mut i = 0;
     while i < bytes.len() {
-        h = hash_step(h, bytes[i]);
-        i += 1;
+        let mut chunk = 0_u64;
+        let mut j = 0;
+        while j < 8 && i + j < bytes.len() {
+            chunk |= (bytes[i + j] as u64) << (8 * j);
+            j += 1;
+        }
+        h = step(h, chunk);
+        i += 8;
+    }
+    h
+}
+
+/// `hash_of(&src[from..to])`, faster where eight bytes can be loaded at once.
+#[inline(always)]
+pub(crate) fn hash_at(src: &[u8], from: usize, to: usize) -> u64 {
+    let len = to - from;
+    let mut h = start(len);
+    let mut i = from;
+    while i < to {
+        let Some(bytes) = src.get(i..i + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) else {
+            return hash_of(src.get(from..to).unwrap_or(&[]));
+        };
+        let chunk = u64::from_le_bytes(bytes);
+        let left = to - i;
+        h = step(h, if left >= 8 { chunk } else { chunk & ((1 << (8 * left)) - 1) });
+        i += 8;
     }
     h
 }
@@ -185,7 +218,7 @@ const TABLE: [u16; SLOTS] = {
     let mut table = [0_u16; SLOTS];
     let mut i = 0;
     while i < WORDS.len() {
-        let mut slot = slot_of(hash_of(WORDS[i].0));
+        let mut slot = slot_of(hash_of(WORDS[i].0.as_bytes()));
         while table[slot] != 0 {
             slot = (slot + 1) & MASK;
         }
@@ -199,7 +232,7 @@ const HASHES: [u64; WORDS.len()] = {
     let mut hashes = [0_u64; WORDS.len()];
     let mut i = 0;
     while i < WORDS.len() {
-        hashes[i] = hash_of(WORDS[i].0);
+        hashes[i] = hash_of(WORDS[i].0.as_bytes());
         i += 1;
     }
     hashes
@@ -230,9 +263,20 @@ mod tests {
     #[test]
     fn every_word_is_found_once() {
         for (text, kw) in WORDS {
-            assert_eq!(lookup(hash_of(text), text.as_bytes()), *kw, "{text}");
+            assert_eq!(lookup(hash_of(text.as_bytes()), text.as_bytes()), *kw, "{text}");
             assert_eq!(WORDS.iter().filter(|w| w.0 == *text).count(), 1, "{text} twice");
         }
-        assert_eq!(lookup(hash_of("customer"), b"customer"), Kw::None);
+        assert_eq!(lookup(hash_of(b"customer"), b"customer"), Kw::None);
+        assert_eq!(lookup(hash_of(b"SeLeCt"), b"SeLeCt"), Kw::Select);
+    }
+
+    #[test]
+    fn both_hashes_agree() {
+        let text = b"SELECT username_and_more_than_sixteen, caf\xC3\xA9 FROM t";
+        for from in 0..text.len() {
+            for to in from..text.len() {
+                assert_eq!(hash_at(text, from, to), hash_of(&text[from..to]));
+            }
+        }
     }
 }

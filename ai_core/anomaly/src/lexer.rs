@@ -1,6 +1,6 @@
 //! One pass over raw bytes into tokens for one dialect; it knows no grammar and never fails.
 
-use crate::keywords::{HASH_START, Kw, hash_step, lookup};
+use crate::keywords::{Kw, hash_at, lookup};
 use crate::token::{Dialect, Kind, LitClass, Op, Tok};
 
 /// Session settings that change lexis.
@@ -57,16 +57,20 @@ const W: u8 = 1; // letter, underscore, high bytes
 const D: u8 = 2; // digit
 const S: u8 = 4; // blank
 const O: u8 = 8; // may follow in a word
+const C: u8 = 16; // may begin or end a comment
+const U: u8 = 32; // capital letter
 const CLASS: [u8; 256] = {
     let mut t = [0_u8; 256];
     let mut i = 0;
     while i < 256 {
         let b = i as u8;
         t[i] = match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 128..=255 => W | O,
+            b'A'..=b'Z' => W | O | U,
+            b'a'..=b'z' | b'_' | 128..=255 => W | O,
             b'0'..=b'9' => D | O,
             b'$' => O,
             b' ' | b'\t' | b'\n' | b'\r' | 11 | 12 => S,
+            b'-' | b'/' | b'#' | b'*' => C,
             _ => 0,
         };
         i += 1;
@@ -124,11 +128,12 @@ impl<'a> Lexer<'a> {
     #[inline]
     fn skip_blanks(&mut self, t: &mut Tok) {
         loop {
-            let b = self.at(self.pos);
-            if self.pos >= self.src.len() {
+            let Some(&b) = self.src.get(self.pos) else { return };
+            let class = CLASS[usize::from(b)];
+            if class & (S | C) == 0 {
                 return;
             }
-            if CLASS[usize::from(b)] & S != 0 {
+            if class & S != 0 {
                 if b == 11 || b == 12 {
                     self.marks.odd_blanks = self.marks.odd_blanks.saturating_add(1);
                 }
@@ -237,31 +242,30 @@ impl<'a> Lexer<'a> {
                 return;
             }
         }
-        let mut h = HASH_START;
         let mut i = start;
-        let mut upper = 0_usize;
+        let mut any = 0_u8;
+        let mut every = U;
         while let Some(&b) = self.src.get(i) {
-            if CLASS[usize::from(b)] & O == 0 {
+            let class = CLASS[usize::from(b)];
+            if class & O == 0 {
                 break;
             }
-            let is_upper = b.is_ascii_uppercase();
-            upper += usize::from(is_upper);
-            h = hash_step(h, if is_upper { b | 0x20 } else { b });
+            any |= class;
+            every &= class;
             i += 1;
         }
         self.pos = i;
         t.kind = Kind::Word;
-        t.hash = h;
+        t.hash = hash_at(self.src, start, i);
         let len = i - start;
-        if (2..=24).contains(&len) {
+        if (2..=25).contains(&len) {
             let word = &self.src[start..i];
-            t.kw = lookup(h, word);
-            if t.kw.is_reserved()
-                && upper != 0
-                && upper != len
-                && !(upper == 1 && word[0].is_ascii_uppercase())
-            {
-                self.marks.mixed_case = self.marks.mixed_case.saturating_add(1);
+            t.kw = lookup(t.hash, word);
+            if any & U != 0 && every & U == 0 && t.kw.is_reserved() {
+                let capitals = word.iter().filter(|b| b.is_ascii_uppercase()).count();
+                if !(capitals == 1 && word[0].is_ascii_uppercase()) {
+                    self.marks.mixed_case = self.marks.mixed_case.saturating_add(1);
+                }
             }
         }
     }
@@ -315,11 +319,12 @@ impl<'a> Lexer<'a> {
             }
         }
         let mut i = start;
-        let mut value = 0.0_f64;
+        let mut whole = 0_u64;
         while self.at(i).is_ascii_digit() {
-            value = value * 10.0 + f64::from(self.at(i) - b'0');
+            whole = whole.saturating_mul(10).saturating_add(u64::from(self.at(i) - b'0'));
             i += 1;
         }
+        let mut value = whole as f64;
         if self.at(i) == b'.' && self.at(i + 1) != b'.' {
             i += 1;
             let mut scale = 0.1_f64;
@@ -392,31 +397,35 @@ impl<'a> Lexer<'a> {
     fn quoted_ident(&mut self, close: u8, t: &mut Tok) {
         t.kind = Kind::QuotedIdent;
         let mut i = self.pos + 1;
-        let mut h = HASH_START;
+        let mut capitals = false;
         loop {
             let Some(&b) = self.src.get(i) else {
                 self.marks.open_literal = true;
                 break;
             };
+            capitals |= b.is_ascii_uppercase();
             if b == close {
                 if close == b']' || self.at(i + 1) != close {
                     break;
                 }
                 i += 1;
             }
-            h = hash_step(h, b);
             i += 1;
         }
         let start = self.pos + 1;
         let end = i.min(self.src.len());
         self.pos = (end + 1).min(self.src.len());
-        t.hash = h;
+        t.hash = hash_at(self.src, start.min(end), end);
         // A quoted name is never a keyword, but catalogs stay catalogs however they are quoted.
         if let Some(name) = self.src.get(start..end) {
-            let folded = name.iter().fold(HASH_START, |h, b| hash_step(h, b.to_ascii_lowercase()));
-            let kw = lookup(folded, name);
+            let kw = lookup(t.hash, name);
             if kw.class() == crate::keywords::Class::System || kw == Kw::MySchema {
                 t.kw = kw;
+            }
+            if capitals {
+                // Quoted names keep their case; without capitals they equal the unquoted name.
+                let exact = name.iter().fold(0_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01B3));
+                t.hash = crate::digest::mix(t.hash, exact);
             }
         }
     }
@@ -471,7 +480,6 @@ impl<'a> Lexer<'a> {
         while self.at(i) == b'@' {
             i += 1;
         }
-        let mut h = HASH_START;
         if matches!(self.at(i), b'`' | b'\'' | b'"') && self.dialect == Dialect::MySql {
             self.pos = i;
             self.quoted_ident(self.at(i), t);
@@ -482,7 +490,6 @@ impl<'a> Lexer<'a> {
         let two = i - self.pos >= 2;
         let from = i;
         while CLASS[usize::from(self.at(i))] & O != 0 {
-            h = hash_step(h, self.at(i).to_ascii_lowercase());
             i += 1;
         }
         if from == i {
@@ -491,7 +498,7 @@ impl<'a> Lexer<'a> {
         }
         self.pos = i;
         t.kind = Kind::Variable;
-        t.hash = h;
+        t.hash = hash_at(self.src, from, i);
         t.kw = if two { Kw::Version } else { Kw::None };
     }
 

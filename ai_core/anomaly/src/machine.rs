@@ -1,10 +1,14 @@
 //! The structural pass: tokens of a new statement through a bounded stack of clauses into signals.
 
+mod arm;
+mod bracket;
 mod clause;
 mod frame;
 mod operand;
 mod term;
+mod words;
 
+use crate::digest::{Digester, Fingerprint};
 use crate::keywords::{Class, Kw};
 use crate::lexer::{Lexer, Marks, SqlMode, Tail};
 use crate::rules::Signal;
@@ -29,6 +33,8 @@ pub(crate) struct Analysis {
     pub(crate) class: StatementClass,
     /// Hash of the first table that is no catalog; 0 if none.
     pub(crate) table: u64,
+    /// Hash of everything up to that table: what injected text cannot change.
+    pub(crate) head: u64,
     /// Reads a system catalog.
     pub(crate) catalog: bool,
 }
@@ -70,78 +76,58 @@ pub(crate) fn class_of(kw: Kw) -> StatementClass {
 pub(crate) struct Scratch {
     tokens: Vec<Tok>,
     frames: Vec<Frame>,
+    marks: Marks,
+}
+
+/// Reads a statement once: its fingerprint, and its tokens kept in `scratch` for [`analyse_read`]. A text
+/// too long for that is analysed on the way.
+pub(crate) fn read(
+    sql: &[u8],
+    dialect: Dialect,
+    mode: SqlMode,
+    key: u64,
+    scratch: &mut Scratch,
+) -> (Fingerprint, Option<Analysis>) {
+    let Scratch { tokens, frames, marks } = scratch;
+    let mut lexer = Lexer::new(sql, dialect, mode);
+    let mut digester = Digester::new(sql, key);
+    let mut machine = None;
+    tokens.clear();
+    loop {
+        let t = lexer.next_token();
+        if t.kind == Kind::Eof {
+            break;
+        }
+        digester.push(&t);
+        if tokens.len() >= WINDOW_TOKENS {
+            if machine.is_none() {
+                frames.clear();
+                machine = Some(Machine::new(sql, dialect));
+            }
+            if let Some(m) = &mut machine {
+                m.feed(tokens, frames, false);
+            }
+        }
+        tokens.push(t);
+    }
+    *marks = lexer.marks;
+    let fp = digester.finish(marks);
+    let analysis = machine.map(|m| m.complete(tokens, frames, marks, mode));
+    (fp, analysis)
+}
+
+/// Analyses the statement that `read` left in `scratch`.
+pub(crate) fn analyse_read(sql: &[u8], dialect: Dialect, mode: SqlMode, scratch: &mut Scratch) -> Analysis {
+    let Scratch { tokens, frames, marks } = scratch;
+    frames.clear();
+    Machine::new(sql, dialect).complete(tokens, frames, marks, mode)
 }
 
 /// Judges one statement; time is linear in its length, memory bounded by the window.
 pub(crate) fn analyse(sql: &[u8], dialect: Dialect, mode: SqlMode, scratch: &mut Scratch) -> Analysis {
-    let mut found = run(sql, dialect, mode, scratch);
-    if let Some((from, to)) = found.embedded {
-        // SQL inside PREPARE … FROM '…' is judged as well, one level deep.
-        let inner = run(sql.get(from..to).unwrap_or(&[]), dialect, mode, scratch);
-        found.analysis.signals |= inner.analysis.signals;
-    }
-    found.analysis
-}
-
-struct Found {
-    analysis: Analysis,
-    embedded: Option<(usize, usize)>,
-}
-
-fn run(sql: &[u8], dialect: Dialect, mode: SqlMode, scratch: &mut Scratch) -> Found {
-    let mut lexer = Lexer::new(sql, dialect, mode);
-    scratch.tokens.clear();
-    scratch.frames.clear();
-    scratch.frames.push(Frame::new(Opener::Top, Ctx::Top));
-    let mut machine = Machine {
-        src: sql,
-        dialect,
-        signals: 0,
-        frames: &mut scratch.frames,
-        overflow: 0,
-        first: Kw::None,
-        second: Kw::None,
-        class: StatementClass::Read,
-        statements: 1,
-        body: false,
-        table: 0,
-        user_table: false,
-        catalog: false,
-        system_tables: 0,
-        prev: Tok::EOF,
-        prev2: Tok::EOF,
-        embedded: None,
-        encoded: 0,
-        links: 0,
-        extra_close: false,
-        fresh: true,
-    };
-    let tokens = &mut scratch.tokens;
-    let mut ended = false;
-    while !ended {
-        while tokens.len() < WINDOW_TOKENS {
-            let t = lexer.next_token();
-            if t.kind == Kind::Eof {
-                ended = true;
-                break;
-            }
-            tokens.push(t);
-        }
-        let until = if ended { tokens.len() } else { tokens.len() - AHEAD };
-        for i in 0..until {
-            machine.step(tokens, i);
-        }
-        tokens.drain(..until);
-    }
-    machine.finish(&lexer.marks);
-    Found {
-        analysis: Analysis {
-            signals: machine.signals,
-            class: machine.class,
-            table: machine.table,
-            catalog: machine.catalog,
-        },
-        embedded: machine.embedded,
+    match read(sql, dialect, mode, 0, scratch) {
+        (_, Some(done)) => done,
+        (_, None) => analyse_read(sql, dialect, mode, scratch),
     }
 }
 
@@ -149,7 +135,7 @@ struct Machine<'a> {
     src: &'a [u8],
     dialect: Dialect,
     signals: u64,
-    frames: &'a mut Vec<Frame>,
+    frames: Vec<Frame>,
     overflow: u32,
     first: Kw,
     second: Kw,
@@ -158,6 +144,7 @@ struct Machine<'a> {
     /// Inside a routine or trigger body: `;` separates its statements.
     body: bool,
     table: u64,
+    head: u64,
     user_table: bool,
     catalog: bool,
     system_tables: u32,
@@ -170,6 +157,89 @@ struct Machine<'a> {
     extra_close: bool,
     /// No token of the current statement was seen yet.
     fresh: bool,
+}
+
+impl<'a> Machine<'a> {
+    fn new(src: &'a [u8], dialect: Dialect) -> Self {
+        Machine {
+            src,
+            dialect,
+            signals: 0,
+            frames: Vec::new(),
+            overflow: 0,
+            first: Kw::None,
+            second: Kw::None,
+            class: StatementClass::Read,
+            statements: 1,
+            body: false,
+            table: 0,
+            head: 1,
+            user_table: false,
+            catalog: false,
+            system_tables: 0,
+            prev: Tok::EOF,
+            prev2: Tok::EOF,
+            embedded: None,
+            encoded: 0,
+            links: 0,
+            extra_close: false,
+            fresh: true,
+        }
+    }
+
+    /// Takes the tokens of the window but the last few, which later ones may explain.
+    fn feed(&mut self, tokens: &mut Vec<Tok>, frames: &mut Vec<Frame>, ended: bool) {
+        // The thread's buffer serves while tokens are taken, and goes back grown.
+        std::mem::swap(&mut self.frames, frames);
+        let until = if ended { tokens.len() } else { tokens.len().saturating_sub(AHEAD) };
+        for i in 0..until {
+            self.step(tokens, i);
+        }
+        tokens.drain(..until);
+        std::mem::swap(&mut self.frames, frames);
+    }
+
+    fn complete(mut self, tokens: &mut Vec<Tok>, frames: &mut Vec<Frame>, marks: &Marks, mode: SqlMode) -> Analysis {
+        self.feed(tokens, frames, true);
+        std::mem::swap(&mut self.frames, frames);
+        self.finish(marks);
+        std::mem::swap(&mut self.frames, frames);
+        let mut analysis = Analysis {
+            signals: self.signals,
+            class: self.class,
+            table: self.table,
+            head: self.head,
+            catalog: self.catalog,
+        };
+        if let Some((from, to)) = self.embedded {
+            // SQL inside PREPARE … FROM '…' is judged as well, one level deep.
+            let inner = self.src.get(from..to).unwrap_or(&[]);
+            analysis.signals |= embedded(inner, self.dialect, mode);
+        }
+        analysis
+    }
+}
+
+/// Signals of a text inside a text; what is embedded in it in turn is not followed.
+fn embedded(sql: &[u8], dialect: Dialect, mode: SqlMode) -> u64 {
+    let mut lexer = Lexer::new(sql, dialect, mode);
+    let mut machine = Machine::new(sql, dialect);
+    let (mut tokens, mut frames) = (Vec::new(), Vec::new());
+    loop {
+        let t = lexer.next_token();
+        if t.kind == Kind::Eof {
+            break;
+        }
+        if tokens.len() >= WINDOW_TOKENS {
+            machine.feed(&mut tokens, &mut frames, false);
+        }
+        tokens.push(t);
+    }
+    machine.embedded = None;
+    machine.feed(&mut tokens, &mut frames, true);
+    std::mem::swap(&mut machine.frames, &mut frames);
+    machine.finish(&lexer.marks);
+    machine.signals
 }
 
 impl Machine<'_> {
@@ -206,6 +276,9 @@ impl Machine<'_> {
             Kind::Number | Kind::Text => self.literal(&t, &next),
             Kind::Param => self.operand(Operand::named(t.hash, 0)),
             Kind::Variable => {
+                if matches!(self.first, Kw::Prepare | Kw::Call) && matches!(self.prev.kw, Kw::From | Kw::Immediate) {
+                    self.raise(Signal::Dynamic);
+                }
                 let f = if t.kw == Kw::Version { flag::SYS | flag::CONST } else { flag::VAR };
                 self.operand(Operand::named(t.hash, f));
             }
@@ -223,6 +296,11 @@ impl Machine<'_> {
     }
 
     fn advance(&mut self, t: Tok) {
+        if self.table == 0 {
+            // Literals count by kind only, as in every digest.
+            let what = if t.is_literal() { 0 } else { t.hash };
+            self.head = crate::digest::mix(self.head, what << 8 | t.kind as u64);
+        }
         self.prev2 = self.prev;
         self.prev = t;
     }
@@ -314,7 +392,7 @@ impl Machine<'_> {
         }
         if self.body {
             // Bodies are judged for what they reach, not for the shape of their control flow.
-            self.signals &= Signal::FileAccess.bit() | Signal::Script.bit();
+            self.signals &= Signal::FileAccess.bit() | Signal::Script.bit() | Signal::Dynamic.bit();
         } else if !rows {
             self.signals &= !(Signal::CondProbe.bit() | Signal::Encoded.bit() | Signal::CompareChain.bit());
         }
@@ -362,7 +440,7 @@ impl Machine<'_> {
             let typed = Operand { flags: flag::TYPED, hash: t.hash, val: Val::Unknown, tokens: 1 };
             return self.operand(typed);
         }
-        let v = Val::of(t, self.src);
+        let v = Val::of(t);
         let mut f = flag::CONST | flag::LIT;
         f |= if t.kind == Kind::Text { flag::TEXT } else { flag::NUM };
         if t.class == crate::token::LitClass::Hex {
@@ -377,7 +455,7 @@ impl Machine<'_> {
                 self.raise(Signal::LiteralOperator);
             }
         }
-        self.operand(Operand { flags: f, hash: v.bits(), val: v, tokens: 1 });
+        self.operand(Operand { flags: f, hash: 3, val: v, tokens: 1 });
     }
 
     /// A name that is no keyword: column, table, alias or function.

@@ -23,6 +23,10 @@ const HEAT_HALF_LIFE_MS: f64 = 300_000.0;
 const PROBES: usize = 24;
 const TABLES: usize = 256;
 const HOSTS: usize = 64;
+/// Statement heads that a profile remembers.
+const HEADS: usize = 340;
+/// On a table with so few once-seen digests, an unknown head is remarkable as well.
+const NOVELTY_RARE: f64 = 0.005;
 
 const SEEN: u32 = 1;
 const AGAIN: u32 = 2;
@@ -142,6 +146,7 @@ pub(crate) struct Profile {
     pub(crate) statements: AtomicU64,
     pub(crate) learned: AtomicU64,
     pub(crate) digests: TagSet,
+    heads: TagSet,
     tables: Box<[TableSlot]>,
     tables_once: AtomicU32,
     hosts: Box<[AtomicU32]>,
@@ -161,6 +166,8 @@ pub(crate) struct Profile {
 pub(crate) struct Traits {
     pub(crate) structure: u64,
     pub(crate) table: u64,
+    /// Everything before the table's name.
+    pub(crate) head: u64,
     pub(crate) class: StatementClass,
     pub(crate) catalog: bool,
     pub(crate) stacked: bool,
@@ -215,6 +222,7 @@ impl Profile {
             statements: AtomicU64::new(0),
             learned: AtomicU64::new(0),
             digests: TagSet::new(digests_max),
+            heads: TagSet::new(HEADS),
             tables: (0..TABLES).map(|_| TableSlot::default()).collect(),
             tables_once: AtomicU32::new(0),
             hosts: zeros(HOSTS),
@@ -256,6 +264,7 @@ impl Profile {
     /// Takes one clean statement into the profile.
     pub(crate) fn learn(&self, t: &Traits, now_ms: u64) {
         let seen = self.digests.insert(t.structure);
+        self.heads.insert(t.head);
         self.learned.fetch_add(1, Ordering::Relaxed);
         if let Some(slot) = self.table(t.table, true) {
             match slot.statements.fetch_add(1, Ordering::Relaxed) {
@@ -310,7 +319,9 @@ impl Profile {
                 let n = slot.statements.load(Ordering::Relaxed);
                 let once = slot.once.load(Ordering::Relaxed);
                 let chance = (f64::from(once) + 1.0) / (f64::from(n) + 1.0);
-                if n >= TABLE_STATEMENTS_MIN && chance <= NOVELTY_MAX {
+                // Injected text stands behind the table's name: the head stays one that is known.
+                let most = if self.heads.contains(t.head) { NOVELTY_MAX } else { NOVELTY_RARE };
+                if n >= TABLE_STATEMENTS_MIN && chance <= most {
                     bits |= behaviour::NOVEL_DIGEST;
                 }
             }
@@ -393,6 +404,7 @@ impl Profile {
 
     pub(crate) fn dump(&self) -> ProfileDump {
         let (slots, digests) = self.digests.dump();
+        let (_, heads) = self.heads.dump();
         let load = |a: &[AtomicU32]| a.iter().map(|v| v.load(Ordering::Relaxed)).collect();
         ProfileDump {
             user: self.user.clone(),
@@ -406,6 +418,7 @@ impl Profile {
             learned: self.learned.load(Ordering::Relaxed),
             slots,
             digests,
+            heads,
             tables: (self.tables.iter().enumerate())
                 .filter(|(_, s)| s.tag.load(Ordering::Relaxed) != 0)
                 .map(|(i, s)| {
@@ -425,7 +438,10 @@ impl Profile {
     /// Rebuilds a profile; `None` if the dump does not fit this configuration.
     pub(crate) fn restore(d: &ProfileDump, digests_max: usize) -> Option<Self> {
         let p = Self::new(&d.user, d.host, &d.schema, digests_max, d.since_ms);
-        if !p.digests.restore(d.slots, &d.digests) || d.hours.len() != HOURS || d.hosts.len() != HOSTS {
+        let heads = p.heads.slots.len();
+        if !p.digests.restore(d.slots, &d.digests)
+            || !p.heads.restore(heads, &d.heads)
+            || d.hours.len() != HOURS || d.hosts.len() != HOSTS {
             return None;
         }
         for (i, tag, statements, once) in &d.tables {
@@ -479,6 +495,7 @@ pub(crate) struct ProfileDump {
     learned: u64,
     slots: usize,
     digests: Vec<(u32, u32)>,
+    heads: Vec<(u32, u32)>,
     tables: Vec<(u32, u32, u32, u32)>,
     tables_once: u32,
     hosts: Vec<u32>,
@@ -506,7 +523,7 @@ mod tests {
     use super::*;
 
     fn traits(structure: u64, table: u64) -> Traits {
-        Traits { structure, table, class: StatementClass::Read, catalog: false, stacked: false }
+        Traits { structure, table, head: table, class: StatementClass::Read, catalog: false, stacked: false }
     }
 
     fn spread(i: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! Likeness of statements by meaning: the embedder seam, the built-in lexical one, and the search.
 
-use crate::keywords::{HASH_START, hash_step};
+use crate::keywords::hash_of;
 
 /// Turns a normalised statement into a unit vector; may be slow, is never called on the hot path.
 pub trait ThreatEmbedder: Send + Sync {
@@ -25,7 +25,7 @@ impl ThreatEmbedder for LexicalEmbedder {
         let mut v = vec![0.0_f32; DIMENSIONS];
         let words: Vec<u64> = text
             .split_whitespace()
-            .map(|w| w.bytes().fold(HASH_START, |h, b| hash_step(h, b.to_ascii_lowercase())))
+            .map(|w| crate::digest::mix(1, hash_of(w.as_bytes())))
             .collect();
         let mut add = |h: u64, weight: f32| {
             let sign = if h >> 63 == 0 { weight } else { -weight };

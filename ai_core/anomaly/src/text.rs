@@ -82,7 +82,7 @@ fn mark(out: &mut String, t: &Tok, tail: &[Tok; 3], sql: &[u8]) {
     if !(t.is_literal() && op.kind == Kind::Compare && left.is_literal() && alone) {
         return;
     }
-    if let Some(b) = compare(op.op, Val::of(&left, sql), Val::of(t, sql)) {
+    if let Some(b) = compare(op.op, Val::of(&left), Val::of(t), sql) {
         let shown = "? = ?".len() - 1 + (op.end - op.start) as usize;
         let keep = out.len().saturating_sub(shown);
         if out.is_char_boundary(keep) {

@@ -11,68 +11,77 @@ pub(crate) enum Val {
     Text(TextVal),
 }
 
-/// A text by digest: equality by hash, order by prefix, numeric reading as MySQL and SQLite do it.
+/// A text literal by its place; its content is read only where two constants meet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TextVal {
+    from: u32,
+    to: u32,
+    wild: bool,
+}
+
+/// Equality by hash, order by prefix, numeric reading as MySQL and SQLite do it.
+struct Content {
     hash: u64,
     prefix: u64,
     lead: f64,
     numeric: bool,
-    wild: bool,
 }
 
-impl Val {
-    pub(crate) fn of(t: &Tok, src: &[u8]) -> Self {
-        match t.kind {
-            Kind::Number => Self::Num(t.num),
-            Kind::Text => Self::text(t.body(src), t.class == LitClass::Wild),
-            _ => Self::Unknown,
-        }
-    }
-
-    fn text(body: &[u8], wild: bool) -> Self {
+impl TextVal {
+    fn content(self, src: &[u8]) -> Content {
+        let body = src.get(self.from as usize..self.to as usize).unwrap_or(&[]);
         // Long texts are compared by their first 256 bytes and their length.
         let head = &body[..body.len().min(256)];
-        let mut hash = 0xCBF2_9CE4_8422_2325_u64 ^ body.len() as u64;
-        for &b in head {
-            hash = (hash ^ u64::from(b.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01B3);
-        }
         let mut prefix = [0_u8; 8];
         for (slot, b) in prefix.iter_mut().zip(head) {
             *slot = b.to_ascii_lowercase();
         }
         let (lead, used) = leading_number(head);
-        Self::Text(TextVal {
-            hash,
+        Content {
+            hash: crate::digest::mix(crate::keywords::hash_of(head), body.len() as u64),
             prefix: u64::from_be_bytes(prefix),
             lead,
             numeric: used > 0 && used == body.len(),
-            wild,
-        })
+        }
+    }
+}
+
+impl Val {
+    pub(crate) fn of(t: &Tok) -> Self {
+        match t.kind {
+            Kind::Number => Self::Num(t.num),
+            Kind::Text => Self::Text(TextVal {
+                from: (t.hash >> 32) as u32,
+                to: (t.hash & 0xFFFF_FFFF) as u32,
+                wild: t.class == LitClass::Wild,
+            }),
+            _ => Self::Unknown,
+        }
     }
 
-    pub(crate) fn is_text(self) -> bool {
-        matches!(self, Self::Text(_))
-    }
-
-    pub(crate) fn number(self) -> Option<f64> {
+    pub(crate) fn number(self, src: &[u8]) -> Option<f64> {
         match self {
             Self::Num(n) => Some(n),
-            Self::Text(t) => Some(t.lead),
+            Self::Text(t) => Some(t.content(src).lead),
             _ => None,
         }
     }
 
-    pub(crate) fn truth(self) -> Option<bool> {
-        self.number().map(|n| n != 0.0)
+    /// The number, if it is one and no text.
+    pub(crate) fn plain_number(self) -> Option<f64> {
+        if let Self::Num(n) = self { Some(n) } else { None }
     }
 
-    pub(crate) fn bits(self) -> u64 {
+    pub(crate) fn truth(self, src: &[u8]) -> Option<bool> {
+        self.number(src).map(|n| n != 0.0)
+    }
+
+    pub(crate) fn bits(self, src: &[u8]) -> u64 {
         match self {
             Self::Unknown => 1,
             Self::Null => 2,
             Self::Num(n) => n.to_bits(),
-            Self::Text(t) => t.hash,
+            Self::Text(t) => t.content(src).hash,
         }
     }
 
@@ -80,8 +89,8 @@ impl Val {
         Self::Num(if b { 1.0 } else { 0.0 })
     }
 
-    pub(crate) fn negate(self) -> Self {
-        self.number().map_or(self, |n| Self::Num(-n))
+    pub(crate) fn negate(self, src: &[u8]) -> Self {
+        self.number(src).map_or(self, |n| Self::Num(-n))
     }
 }
 
@@ -113,13 +122,14 @@ fn leading_number(text: &[u8]) -> (f64, usize) {
 }
 
 /// Compares two constants; `None` where the dialects differ or the value is not known.
-pub(crate) fn compare(op: Op, a: Val, b: Val) -> Option<bool> {
+pub(crate) fn compare(op: Op, a: Val, b: Val, src: &[u8]) -> Option<bool> {
     use std::cmp::Ordering;
     if matches!(a, Val::Null) || matches!(b, Val::Null) {
         return if op == Op::NullEq { Some(a == b) } else { None };
     }
     let order = match (a, b) {
         (Val::Text(x), Val::Text(y)) => {
+            let (x, y) = (x.content(src), y.content(src));
             if x.hash == y.hash {
                 Ordering::Equal
             } else if x.prefix != y.prefix {
@@ -130,7 +140,7 @@ pub(crate) fn compare(op: Op, a: Val, b: Val) -> Option<bool> {
                 return None;
             }
         }
-        _ => a.number()?.partial_cmp(&b.number()?)?,
+        _ => a.number(src)?.partial_cmp(&b.number(src)?)?,
     };
     match op {
         Op::Eq | Op::NullEq => Some(order.is_eq()),
@@ -144,18 +154,24 @@ pub(crate) fn compare(op: Op, a: Val, b: Val) -> Option<bool> {
 }
 
 /// `a LIKE b` over constants.
-pub(crate) fn like(a: Val, b: Val) -> Option<bool> {
+pub(crate) fn like(a: Val, b: Val, src: &[u8]) -> Option<bool> {
     match (a, b) {
         (_, Val::Text(p)) if p.wild => Some(true),
-        (Val::Text(x), Val::Text(y)) if x.hash == y.hash => Some(true),
+        (Val::Text(x), Val::Text(y)) => (x.content(src).hash == y.content(src).hash).then_some(true),
         (Val::Num(x), Val::Num(y)) => Some(x == y),
-        (Val::Num(x), Val::Text(y)) | (Val::Text(y), Val::Num(x)) if y.numeric => Some(x == y.lead),
+        (Val::Num(x), Val::Text(y)) | (Val::Text(y), Val::Num(x)) => {
+            let y = y.content(src);
+            y.numeric.then_some(x == y.lead)
+        }
         _ => None,
     }
 }
 
-pub(crate) fn arith(op: Op, a: Val, b: Val) -> Val {
-    let (Some(x), Some(y)) = (a.number(), b.number()) else { return Val::Unknown };
+pub(crate) fn arith(op: Op, a: Val, b: Val, src: &[u8]) -> Val {
+    if matches!(op, Op::None | Op::Unknown | Op::Arrow | Op::And | Op::Concat) {
+        return Val::Unknown;
+    }
+    let (Some(x), Some(y)) = (a.number(src), b.number(src)) else { return Val::Unknown };
     match op {
         Op::Plus => Val::Num(x + y),
         Op::Minus => Val::Num(x - y),
@@ -170,22 +186,26 @@ pub(crate) fn arith(op: Op, a: Val, b: Val) -> Val {
 mod tests {
     use super::*;
 
-    fn t(s: &str) -> Val {
-        Val::text(s.as_bytes(), !s.is_empty() && s.bytes().all(|b| b == b'%'))
+    const SRC: &[u8] = b"a b 1x abc %% -12.5";
+
+    fn t(from: u32, to: u32) -> Val {
+        Val::Text(TextVal { from, to, wild: from == 11 })
     }
 
     #[test]
     fn folds_numbers_and_texts() {
-        assert_eq!(compare(Op::Eq, Val::Num(1.0), Val::Num(1.0)), Some(true));
-        assert_eq!(compare(Op::Gt, Val::Num(1.0), Val::Num(2.0)), Some(false));
-        assert_eq!(compare(Op::Eq, t("a"), t("a")), Some(true));
-        assert_eq!(compare(Op::Lt, t("a"), t("b")), Some(true));
-        assert_eq!(compare(Op::Eq, Val::Num(1.0), t("1x")), Some(true));
-        assert_eq!(compare(Op::Eq, Val::Null, Val::Null), None);
-        assert_eq!(compare(Op::NullEq, Val::Null, Val::Null), Some(true));
-        assert_eq!(like(t("abc"), t("%%")), Some(true));
-        assert_eq!(arith(Op::Star, Val::Num(2.0), Val::Num(3.0)), Val::Num(6.0));
-        assert_eq!(arith(Op::Slash, Val::Num(2.0), Val::Num(0.0)), Val::Unknown);
-        assert_eq!(t("-12.5").number(), Some(-12.5));
+        let (a, b, one, abc, wild, num) = (t(0, 1), t(2, 3), t(4, 6), t(7, 10), t(11, 13), t(14, 19));
+        let n = Val::Num;
+        assert_eq!(compare(Op::Eq, n(1.0), n(1.0), SRC), Some(true));
+        assert_eq!(compare(Op::Gt, n(1.0), n(2.0), SRC), Some(false));
+        assert_eq!(compare(Op::Eq, a, a, SRC), Some(true));
+        assert_eq!(compare(Op::Lt, a, b, SRC), Some(true));
+        assert_eq!(compare(Op::Eq, n(1.0), one, SRC), Some(true));
+        assert_eq!(compare(Op::Eq, Val::Null, Val::Null, SRC), None);
+        assert_eq!(compare(Op::NullEq, Val::Null, Val::Null, SRC), Some(true));
+        assert_eq!(like(abc, wild, SRC), Some(true));
+        assert_eq!(arith(Op::Star, n(2.0), n(3.0), SRC), n(6.0));
+        assert_eq!(arith(Op::Slash, n(2.0), n(0.0), SRC), Val::Unknown);
+        assert_eq!(num.number(SRC), Some(-12.5));
     }
 }

@@ -258,7 +258,7 @@ impl Detector {
             }
         }
         if best > 0.0 {
-            self.similar.put(novel.digest, 2, u64::from(best.to_bits()));
+            self.similar.put(novel.digest, [2, u64::from(best.to_bits()), 0]);
         }
     }
 }

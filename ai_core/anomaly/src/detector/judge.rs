@@ -1,6 +1,6 @@
 //! From analysis, profile and library to a verdict, and what follows from it: learning, incidents, counts.
 
-use super::{Detector, Policy, Readings, Standing, is_session};
+use super::{Case, Detector, Policy, Standing, is_session};
 use crate::config::{LogSql, Mode};
 use crate::context::StatementContext;
 use crate::digest::{Fingerprint, mix};
@@ -21,17 +21,8 @@ const SLACK: f32 = 1e-4;
 const BEHAVIOUR_RISK_MAX: f32 = 0.50;
 
 impl Detector {
-    #[expect(clippy::too_many_arguments, reason = "the parts of one check, each computed once")]
-    pub(super) fn judge(
-        &self,
-        policy: &Policy,
-        ctx: &StatementContext<'_>,
-        fp: &Fingerprint,
-        readings: Readings,
-        key: u64,
-        standing: &Standing,
-        now_ms: u64,
-    ) -> Verdict {
+    pub(super) fn judge(&self, case: &Case<'_>, standing: &Standing) -> Verdict {
+        let Case { policy, ctx, fp, analysis, now_ms, .. } = *case;
         let mut v = Verdict::allow(fp, ctx.dialect);
         v.behaviour = standing.behaviour;
         if policy.lookup.allows(fp.digest, ctx.user, ctx.schema, now_ms) {
@@ -39,14 +30,10 @@ impl Detector {
             v.behaviour &= behaviour::RATE_LIMIT;
             return decide(policy, v, standing, false);
         }
-        let a = self.analysis(ctx, fp, &readings);
-        v.signals = expected_stacks(a.signals, ctx.multi_statements == Some(true) || standing.multi);
-        let mut threat_deny = false;
-        if policy.config.threats_enabled {
-            threat_deny = self.library(policy, fp, &mut v);
-        }
-        if !is_session(fp, &a) && policy.mode != Mode::Learn {
-            self.behave(ctx, fp, &a, key, standing, now_ms, &mut v);
+        v.signals = expected_stacks(analysis.signals, ctx.multi_statements == Some(true) || standing.multi);
+        let threat_deny = policy.config.threats_enabled && self.library(policy, fp, &mut v);
+        if !is_session(fp, analysis) && policy.mode != Mode::Learn {
+            self.behave(case, standing, &mut v);
         }
         if standing.known && injection_risk(v.signals) < threshold(policy) {
             // What the profile learned as its own is no news; it was never learned at or above the threshold.
@@ -55,18 +42,9 @@ impl Detector {
         decide(policy, v, standing, threat_deny)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one check, each computed once")]
-    fn behave(
-        &self,
-        ctx: &StatementContext<'_>,
-        fp: &Fingerprint,
-        a: &crate::machine::Analysis,
-        key: u64,
-        standing: &Standing,
-        now_ms: u64,
-        v: &mut Verdict,
-    ) {
-        let traits = Self::traits(fp, a);
+    fn behave(&self, case: &Case<'_>, standing: &Standing, v: &mut Verdict) {
+        let Case { ctx, fp, now_ms, .. } = *case;
+        let traits = Self::traits(fp, case.analysis);
         let compare = |p: &Profile, own: bool| {
             let known = p.digests.contains(fp.structure);
             let mut bits = if known { 0 } else { p.novelty(&traits) };
@@ -76,20 +54,18 @@ impl Detector {
             bits
         };
         if standing.mature {
-            v.behaviour |= self.profiles.with(key, |p| compare(p, true)).unwrap_or(0);
+            v.behaviour |= self.profiles.with(case.key, |p| compare(p, true)).unwrap_or(0);
         } else if let Some(addr) = ctx.client_addr {
             // A young profile follows its parent: the same user from anywhere.
             let parent = profile_key(self.seed, ctx.user, None, ctx.schema);
-            v.behaviour |= self
-                .profiles
-                .with(parent, |p| {
-                    if !p.is_mature() {
-                        return 0;
-                    }
-                    let host = if p.host_is_novel(addr) { behaviour::NOVEL_HOST } else { 0 };
-                    compare(p, false) | host
-                })
-                .unwrap_or(0);
+            let follow = |p: &Profile| {
+                if !p.is_mature() {
+                    return 0;
+                }
+                let host = if p.host_is_novel(addr) { behaviour::NOVEL_HOST } else { 0 };
+                compare(p, false) | host
+            };
+            v.behaviour |= self.profiles.with(parent, follow).unwrap_or(0);
         }
         if standing.heat > 0.0 {
             v.behaviour |= behaviour::HEAT;
@@ -107,7 +83,7 @@ impl Detector {
                 deny |= hit.deny;
             }
         }
-        if let Some((_, score)) = self.similar.get(fp.digest) {
+        if let Some([_, score, _]) = self.similar.get(fp.digest) {
             if score > 0 && v.behaviour & behaviour::THREAT_EXACT == 0 {
                 v.behaviour |= behaviour::THREAT_SIMILAR;
                 v.scores.threat_similar = f32::from_bits(score as u32);
@@ -117,20 +93,11 @@ impl Detector {
     }
 
     /// Learning, counting and recording of a judged statement.
-    pub(super) fn after(
-        &self,
-        policy: &Policy,
-        ctx: &StatementContext<'_>,
-        fp: &Fingerprint,
-        key: u64,
-        mut v: Verdict,
-        now_ms: u64,
-    ) -> Verdict {
-        let clean = injection_risk(v.signals) < threshold(policy) && v.action != Action::Deny;
-        if clean {
-            self.learn(policy, ctx, fp, key, now_ms);
+    pub(super) fn after(&self, case: &Case<'_>, mut v: Verdict) -> Verdict {
+        if injection_risk(v.signals) < threshold(case.policy) && v.action != Action::Deny {
+            self.learn(case);
         }
-        self.offer(ctx, fp);
+        self.offer(case.ctx, case.fp);
         if v.action == Action::Allow {
             return v;
         }
@@ -138,18 +105,17 @@ impl Detector {
         let counter = if v.action == Action::Deny { &count.denied } else { &count.flagged };
         counter.fetch_add(1, Ordering::Relaxed);
         self.count_rules(&v);
-        v.incident = Some(self.record(policy, ctx, key, &v, now_ms));
+        v.incident = Some(self.record(case.policy, case.ctx, case.key, &v, case.now_ms));
         v
     }
 
     /// Young profiles, and all of them in learn mode, take the statement in.
-    fn learn(&self, policy: &Policy, ctx: &StatementContext<'_>, fp: &Fingerprint, key: u64, now_ms: u64) {
-        let Some((word, table)) = self.analyses.get(fp.key) else { return };
-        let a = super::unpack(word, table);
-        if a.class == StatementClass::Session {
+    fn learn(&self, case: &Case<'_>) {
+        let Case { policy, ctx, fp, analysis, now_ms, .. } = *case;
+        if analysis.class == StatementClass::Session {
             return;
         }
-        let traits = Self::traits(fp, &a);
+        let traits = Self::traits(fp, analysis);
         let period_ms = policy.config.learning_period_s.saturating_mul(1000);
         let take = |p: &Profile| {
             let young = !p.is_mature();
@@ -163,7 +129,7 @@ impl Detector {
                 p.ripen(policy.config.learning_min_queries, period_ms, now_ms);
             }
         };
-        self.profiles.with(key, take);
+        self.profiles.with(case.key, take);
         if ctx.client_addr.is_some() {
             self.profiles.with(profile_key(self.seed, ctx.user, None, ctx.schema), take);
         }

@@ -108,7 +108,6 @@ pub(super) struct Frame {
     pub(super) first_items: u16,
     pub(super) first_from: bool,
     pub(super) first_star: bool,
-    pub(super) literal_order: bool,
     pub(super) hash: u64,
 }
 
@@ -147,7 +146,6 @@ impl Frame {
             first_items: 0,
             first_from: false,
             first_star: false,
-            literal_order: false,
             hash: 0,
         }
     }

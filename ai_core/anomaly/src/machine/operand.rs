@@ -119,24 +119,24 @@ impl Side {
         self.operands == 1 && self.lits == 1
     }
 
-    pub(super) fn add(&mut self, o: Operand) {
+    pub(super) fn add(&mut self, o: Operand, src: &[u8]) {
         use crate::token::Op;
         let mut val = o.val;
         if self.negative {
-            val = val.negate();
+            val = val.negate(src);
             self.negative = false;
             self.flags |= flag::NEGATIVE;
             self.hash = mix(self.hash, 0x2D);
         }
         if self.inverted {
-            val = val.truth().map_or(Val::Unknown, |b| Val::from_bool(!b));
+            val = val.truth(src).map_or(Val::Unknown, |b| Val::from_bool(!b));
             self.inverted = false;
         }
         self.val = if self.operands == 0 {
             self.first = o.flags;
             val
         } else {
-            crate::value::arith(self.pending, self.val, val)
+            crate::value::arith(self.pending, self.val, val, src)
         };
         self.pending = Op::None;
         self.operands = self.operands.saturating_add(1);

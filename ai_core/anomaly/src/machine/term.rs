@@ -60,16 +60,16 @@ impl Term {
         self.sides[0].is_const() && (self.compares == 0 || self.sides[1].is_const())
     }
 
-    fn truth(&self) -> Truth {
+    fn truth(&self, src: &[u8]) -> Truth {
         if !self.is_const() {
             return Truth::Open;
         }
         let value = if self.compares == 0 {
-            self.sides[0].val.truth()
+            self.sides[0].val.truth(src)
         } else if self.like {
-            value::like(self.sides[0].val, self.sides[1].val)
+            value::like(self.sides[0].val, self.sides[1].val, src)
         } else {
-            value::compare(self.op, self.sides[0].val, self.sides[1].val)
+            value::compare(self.op, self.sides[0].val, self.sides[1].val, src)
         };
         match value {
             Some(b) => Truth::Known(b != (self.nots % 2 == 1)),
@@ -78,16 +78,16 @@ impl Term {
     }
 
     /// The finished term as one operand.
-    fn as_operand(&self) -> Operand {
+    fn as_operand(&self, src: &[u8]) -> Operand {
         if self.compares == 0 {
             let mut o = self.sides[0].as_operand();
             if self.nots % 2 == 1 {
-                o.val = o.val.truth().map_or(Val::Unknown, |b| Val::from_bool(!b));
+                o.val = o.val.truth(src).map_or(Val::Unknown, |b| Val::from_bool(!b));
             }
             return o;
         }
         let flags = (self.sides[0].flags | self.sides[1].flags) & flag::STICKY;
-        let val = match self.truth() {
+        let val = match self.truth(src) {
             Truth::Known(b) => Val::from_bool(b),
             _ => Val::Unknown,
         };
@@ -116,13 +116,14 @@ impl Term {
 impl Machine<'_> {
     pub(super) fn operand(&mut self, o: Operand) {
         let judged = self.judged();
+        let src = self.src;
         let f = self.top();
         f.flags |= o.flags;
         f.operands = f.operands.saturating_add(1);
         f.all_const &= o.has(flag::CONST);
         let side = f.term.side();
         let loose = judged && side.pending != Op::None && is_loose(side, &o);
-        side.add(o);
+        side.add(o, src);
         if loose {
             self.raise(Signal::LiteralOperator);
         }
@@ -175,6 +176,7 @@ impl Machine<'_> {
     pub(super) fn compare(&mut self, op: Op) {
         let ctx = self.top().ctx();
         let judged = self.judged();
+        let src = self.src;
         let f = self.top();
         let (opener, is_query) = (f.opener, f.is_query);
         let direct = is_query || matches!(opener, Opener::Row | Opener::In | Opener::Top);
@@ -184,9 +186,9 @@ impl Machine<'_> {
         if term.compares > 0 {
             chain = !term.is && term.sides[1].operands > 0;
             odd = term.sides[1].is_literal() && term.sides[1].flags & flag::TEXT != 0;
-            let folded = term.as_operand();
+            let folded = term.as_operand(src);
             term.sides = [Side::new(), Side::new()];
-            term.sides[0].add(folded);
+            term.sides[0].add(folded, src);
             term.like = false;
             term.is = false;
             term.member = false;
@@ -231,6 +233,7 @@ impl Machine<'_> {
             self.links = self.links.saturating_add(1);
         }
         let links = self.links;
+        let src = self.src;
         let value_ends = self.prev.is_literal()
             || self.prev.kw == Kw::Null
             || self.prev.kind == Kind::Param
@@ -247,7 +250,7 @@ impl Machine<'_> {
         }
         let linked = before != Link::None || after != Link::None;
         f.linked |= linked;
-        f.last = Some(if linked { self_unknown(&term) } else { term.as_operand() });
+        f.last = Some(if linked { self_unknown(&term, src) } else { term.as_operand(src) });
         let first = f.terms == 0;
         f.terms = f.terms.saturating_add(1);
         let under_or = before == Link::Or || (after == Link::Or && before == Link::None) || f.under_or;
@@ -259,7 +262,7 @@ impl Machine<'_> {
         };
         let leads = if group { f.leading } else { matches!(f.clause, Clause::Where | Clause::On) };
         let leading = first && before == Link::None && leads && after != Link::Or;
-        let truth = term.truth();
+        let truth = term.truth(src);
         if condition {
             if truth != Truth::Open && (term.compares > 0 || term.sides[0].flags & flag::BOOL != 0) {
                 self.raise(Signal::CondProbe);
@@ -351,8 +354,8 @@ impl Machine<'_> {
 }
 
 /// Connected terms have no single value.
-fn self_unknown(term: &Term) -> Operand {
-    let mut o = term.as_operand();
+fn self_unknown(term: &Term, src: &[u8]) -> Operand {
+    let mut o = term.as_operand(src);
     o.val = Val::Unknown;
     o.flags &= !(flag::LIT | flag::CONST);
     o
