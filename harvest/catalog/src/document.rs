@@ -160,6 +160,12 @@ pub(crate) fn size_bytes(object: &ObjectMeta) -> Option<i64> {
     }
 }
 
+/// What kind of table an object's name, keys and columns suggest: log/event, fact, entity, bridge, lookup or unknown.
+#[must_use]
+pub fn guessed_kind(object: &ObjectMeta, dialect: &dyn Dialect) -> &'static str {
+    derive(object, dialect).guessed_kind
+}
+
 /// Hints of the columns of live metadata.
 pub(crate) fn live_flags(object: &ObjectMeta, dialect: &dyn Dialect) -> Vec<Flags> {
     derive(object, dialect)

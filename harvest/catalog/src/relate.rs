@@ -12,8 +12,8 @@ use serde_json::Value as Json;
 use crate::source::{ColumnRef, Overlap, OverlapQuery, ValueProbe};
 
 pub(crate) use candidates::{Candidate, KeyIndex, Place};
-pub(crate) use model::{TableModel, from_meta, takes_part};
-pub(crate) use score::score;
+pub(crate) use model::{ColumnModel, TableModel, from_meta, singular_tokens, takes_part};
+pub(crate) use score::{NameMatch, overlap_weight, score};
 
 /// Distinct child values per check.
 pub(crate) const OVERLAP_VALUES_MAX: u32 = 200;
@@ -80,7 +80,7 @@ pub(crate) fn infer(
         .into_iter()
         .map(|c| {
             let (child, parent) = pair(&c);
-            (score(c.name, child, parent, None).confidence, c)
+            (score(Some(c.name), child, parent, None).confidence, c)
         })
         .collect();
     ranked.sort_by(|a, b| {
@@ -109,7 +109,7 @@ pub(crate) fn infer(
             _ => None,
         };
         let (child, parent) = pair(candidate);
-        let scored = score(candidate.name, child, parent, overlap);
+        let scored = score(Some(candidate.name), child, parent, overlap);
         if scored.is_kept() {
             out.push(Inferred {
                 child: candidate.child,

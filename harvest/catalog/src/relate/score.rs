@@ -47,23 +47,25 @@ pub(crate) struct Score {
     pub(crate) confidence: f64,
     pub(crate) evidence: Json,
     pub(crate) signals: usize,
+    pub(crate) names_or_values: bool,
 }
 
 impl Score {
     /// Whether the pair is worth keeping.
     pub(crate) fn is_kept(&self) -> bool {
-        self.confidence >= CONFIDENCE_MIN && self.signals >= 2
+        self.confidence >= CONFIDENCE_MIN && self.signals >= 2 && self.names_or_values
     }
 }
 
-/// Scores a pair whose names agree; families are equal already.
+/// Scores a pair of equal families; without a name only the values can make it a candidate.
 pub(crate) fn score(
-    name: NameMatch,
+    name: Option<NameMatch>,
     child: &ColumnModel,
     parent: &ColumnModel,
     overlap: Option<Overlap>,
 ) -> Score {
-    let mut signals = vec![("name", json!(name.as_str()), name.weight())];
+    let mut signals: Vec<(&str, Json, f64)> =
+        name.iter().map(|n| ("name", json!(n.as_str()), n.weight())).collect();
     if child.column_type == parent.column_type && child.collation == parent.collation {
         signals.push(("type", json!("equal"), 0.15));
     } else {
@@ -77,15 +79,7 @@ pub(crate) fn score(
     }
     let ratio = overlap.and_then(Overlap::ratio);
     if let Some(ratio) = ratio {
-        let weight = if ratio >= 0.95 {
-            0.25
-        } else if ratio >= 0.80 {
-            0.10
-        } else if ratio < 0.50 {
-            -0.40
-        } else {
-            0.0
-        };
+        let weight = overlap_weight(ratio);
         if weight != 0.0 {
             signals.push(("overlap", json!(rounded(ratio)), weight));
         }
@@ -101,7 +95,23 @@ pub(crate) fn score(
         evidence["overlap"] =
             json!({"checked": overlap.checked, "found": overlap.found, "ratio": rounded(ratio)});
     }
-    Score { confidence: rounded(sum.clamp(0.0, CONFIDENCE_MAX)), evidence, signals: signals.len() }
+    let names_or_values = signals.iter().any(|(s, _, w)| (*s == "name" || *s == "overlap") && *w > 0.0);
+    Score {
+        confidence: rounded(sum.clamp(0.0, CONFIDENCE_MAX)),
+        evidence,
+        signals: signals.len(),
+        names_or_values,
+    }
+}
+
+/// What a share of found values adds to a confidence.
+pub(crate) fn overlap_weight(ratio: f64) -> f64 {
+    match ratio {
+        r if r >= 0.95 => 0.25,
+        r if r >= 0.80 => 0.10,
+        r if r < 0.50 => -0.40,
+        _ => 0.0,
+    }
 }
 
 fn rounded(value: f64) -> f64 {
