@@ -1,5 +1,7 @@
 //! Tests of the catalog over fake metadata; one file a subject.
 
+mod agents;
+mod documents;
 mod harvest_runs;
 mod search;
 pub(crate) mod support;

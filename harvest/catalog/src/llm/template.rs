@@ -278,7 +278,7 @@ fn sql_norm(sql: &str, dialect: &str) -> String {
         "postgresql" => DialectName::Postgresql,
         _ => DialectName::Sqlite,
     };
-    harvest::fingerprint(sql.trim().trim_end_matches(';'), LexMode::of(dialect))
+    harvest::fingerprint(sql.trim().trim_end_matches(';'), LexMode::of(dialect)).to_lowercase()
 }
 
 /// The objects of a template: the named ones, else the tables of its SQL.
