@@ -14,6 +14,7 @@ use crate::observe::Count;
 use crate::pipeline::Layer;
 use crate::rules::RuleFacts;
 use crate::scope::{CallScope, StopSignal};
+use crate::targets::Target;
 
 /// Metadata of a target, or the answer of a rule.
 #[derive(Debug, Clone)]
@@ -89,16 +90,8 @@ impl Gateway {
             caller: &scope.caller,
         };
         let rules = snapshot.rules.evaluate("", &facts);
-        let mut outcome = MetadataOutcome {
-            target_id: target.config.target_id.clone(),
-            protocol: target.config.protocol,
-            dialect: target.assumed_dialect().map_or(DialectName::Sqlite, |dialect| dialect.name()),
-            server_version: String::new(),
-            default_schema: target.default_schema(),
-            snapshot: MetadataSnapshot::default(),
-            ok_message: rules.ok_msg,
-            rules_matched: rules.matched,
-        };
+        let mut outcome = blank(&target);
+        (outcome.ok_message, outcome.rules_matched) = (rules.ok_msg, rules.matched);
         if outcome.ok_message.is_some() {
             self.statistics.count(Count::AnsweredRules);
             return Ok(outcome);
@@ -115,6 +108,42 @@ impl Gateway {
             (None, MetadataLimit::Target) => (target.config.timeout_ms, Layer::Target),
             (None, MetadataLimit::Call) => (0, Layer::Server),
         };
+        self.read_metadata(&target, request, (timeout_ms, layer), scope, watch, &mut outcome)?;
+        Ok(outcome)
+    }
+
+    /// Everything about one table or view, for a tool that composes a statement about it: the rules judge that
+    /// statement, so they are not asked here.
+    ///
+    /// # Errors
+    /// What resolving, connecting and reading fail with; an unknown name is an empty snapshot.
+    pub fn table_metadata(
+        &self,
+        target_id: Option<&str>,
+        schema: &str,
+        table: &str,
+        scope: &CallScope,
+    ) -> HarvestResult<MetadataOutcome> {
+        let snapshot = Arc::clone(&self.snapshot());
+        let target = snapshot.targets.resolve(target_id, &snapshot.settings, scope)?;
+        let mut request = MetadataRequest::all(1_000);
+        request.schemas = Some(vec![schema.to_owned()]);
+        request.object = Some(table.to_owned());
+        let mut outcome = blank(&target);
+        let limit = (target.config.timeout_ms, Layer::Target);
+        self.read_metadata(&target, &request, limit, scope, &mut (), &mut outcome)?;
+        Ok(outcome)
+    }
+
+    fn read_metadata(
+        &self,
+        target: &Target,
+        request: &MetadataRequest,
+        (timeout_ms, layer): (u64, Layer),
+        scope: &CallScope,
+        watch: &mut dyn MetadataWatch,
+        outcome: &mut MetadataOutcome,
+    ) -> HarvestResult<()> {
         let mut loan = target.acquire(scope)?;
         let connection = loan.get()?;
         let own = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
@@ -133,6 +162,19 @@ impl Gateway {
             loan.mark_broken();
         }
         outcome.snapshot = read.map_err(|error| explain_end(error, cause, timeout_ms, layer))?;
-        Ok(outcome)
+        Ok(())
+    }
+}
+
+fn blank(target: &Target) -> MetadataOutcome {
+    MetadataOutcome {
+        target_id: target.config.target_id.clone(),
+        protocol: target.config.protocol,
+        dialect: target.assumed_dialect().map_or(DialectName::Sqlite, |dialect| dialect.name()),
+        server_version: String::new(),
+        default_schema: target.default_schema(),
+        snapshot: MetadataSnapshot::default(),
+        ok_message: None,
+        rules_matched: Vec::new(),
     }
 }

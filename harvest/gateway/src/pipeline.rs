@@ -339,7 +339,7 @@ impl Gateway {
     }
 
     fn execute_collected(&self, job: &mut Job<'_>, passed: &Passed) -> HarvestResult<ResultSet> {
-        let mut collector = RowCollector::new(row_bounds(job, passed.limits.rows_max));
+        let mut collector = RowCollector::new(row_bounds(job, rows_read_max(job, passed)));
         self.execute(job, passed, &mut collector)?;
         let result = collector.finish()?;
         job.rows = result.row_count as u64;
@@ -361,7 +361,7 @@ impl Gateway {
             plan: job.request.plan,
             params: &job.request.params,
             schema: schema.as_deref(),
-            limits: passed.limits,
+            limits: EffectiveLimits { rows_max: rows_read_max(job, passed), ..passed.limits },
             layer: passed.layer,
             cell_bytes_max: row_bounds(job, 1).bytes_max,
             columns,
@@ -453,6 +453,14 @@ fn effective_limits(job: &Job<'_>, target: &Target) -> (EffectiveLimits, Layer) 
         }
     }
     (EffectiveLimits { rows_max, timeout_ms }, layer)
+}
+
+/// Rows that may be read: the lines of a plan are not the rows that a target's limit is about.
+fn rows_read_max(job: &Job<'_>, passed: &Passed) -> usize {
+    match (job.request.plan, job.request.plan_rows_max) {
+        (Some(_), Some(rows_max)) => rows_max,
+        _ => passed.limits.rows_max,
+    }
 }
 
 fn row_bounds(job: &Job<'_>, rows_max: usize) -> RowBounds {

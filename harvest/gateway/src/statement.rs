@@ -41,6 +41,8 @@ pub struct StatementRequest {
     pub use_cache: bool,
     /// Ask for the plan instead of the rows.
     pub plan: Option<ExplainOptions>,
+    /// Rows of a plan, instead of the row limits of data.
+    pub plan_rows_max: Option<usize>,
     /// Where the statement comes from.
     pub origin: Origin,
 }

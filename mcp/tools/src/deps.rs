@@ -1,6 +1,5 @@
 //! What tools share: the gateway, the catalog, page tokens, and one call's frame around them; it knows no tool.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -267,18 +266,6 @@ impl Frame {
         let inner = text.trim_start_matches('{').trim_end_matches('}');
         if inner.is_empty() { String::new() } else { format!(",{inner}") }
     }
-}
-
-/// Runs `work` and turns a panic of a dependency into an internal failure instead of a lost call.
-///
-/// # Errors
-/// What `work` fails with, or `INTERNAL`.
-pub fn guarded<T>(work: impl FnOnce() -> ToolResult<T>) -> ToolResult<T> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let cause = (*panic).downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let cause = cause.or_else(|| (*panic as Box<dyn Any>).downcast_ref::<String>().cloned());
-        Err(internal_error(&format!("a tool panicked: {}", cause.unwrap_or_default())))
-    })
 }
 
 /// Whether the failure says that the target or the object is not there, for tools that try several places.

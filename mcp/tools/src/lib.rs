@@ -7,9 +7,10 @@ mod query;
 mod schema;
 mod toolbox;
 
-pub use deps::{
-    Call, Frame, ToolDeps, argument_error, call_scope, guarded, is_not_found, too_large, wire_bytes,
-};
+#[cfg(test)]
+mod tests;
+
+pub use deps::{Call, Frame, ToolDeps, argument_error, call_scope, is_not_found, too_large, wire_bytes};
 pub use errors::{IntoToolResult, internal_error, tool_error};
 pub use paging::{Page, PageSigner, key_page, page};
 pub use query::{add_query_tools, query_tools};

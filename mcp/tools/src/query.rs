@@ -18,8 +18,6 @@ mod sample_rows;
 mod shared;
 mod table_profile;
 
-pub(crate) use shared::{Limits, ResultColumn};
-
 use crate::deps::ToolDeps;
 use crate::toolbox::Toolbox;
 

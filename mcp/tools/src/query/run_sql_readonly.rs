@@ -70,7 +70,6 @@ const fn yes() -> bool {
 
 /// How the result cache took part.
 #[derive(Serialize, JsonSchema)]
-#[expect(dead_code, reason = "only its schema is used: the text is written by hand")]
 struct Cache {
     /// Whether the cache answered.
     hit: bool,
@@ -81,7 +80,6 @@ struct Cache {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[expect(dead_code, reason = "only its schema is used: the text is written by hand")]
 struct Output {
     #[serde(flatten)]
     result: ResultSetShape,

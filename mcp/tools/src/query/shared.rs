@@ -49,9 +49,8 @@ pub(crate) struct ResultColumn {
     element_type: Option<String>,
 }
 
-/// The keys of a result set, for output schemas.
+/// The keys of a result set, for output schemas; the text itself is written by hand.
 #[derive(Debug, Serialize, JsonSchema)]
-#[expect(dead_code, reason = "only its schema is used: the text is written by hand")]
 pub(crate) struct ResultSetShape {
     /// Columns in the order of the values.
     columns: Vec<ResultColumn>,

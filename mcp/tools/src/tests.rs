@@ -1,0 +1,8 @@
+//! Tests of the tools over real SQLite files and over the scripted engine, through the handler as a server calls it.
+
+mod fixture;
+mod inventory;
+mod rules;
+mod samples;
+mod sql;
+mod structure;
