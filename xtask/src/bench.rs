@@ -31,7 +31,7 @@ pub(crate) fn command(words: &[String]) -> Result<(), String> {
         Some(other) => return Err(format!("no bench named `{other}`; there is `http`")),
         None => return Err("which bench? there is `http`".to_owned()),
     }
-    let requests = args.number("--requests", 20_000)?;
+    let requests = args.number("--requests", 60_000)?;
     let connections = args.number("--connections", 8)?;
     let rounds = args.number("--rounds", 5)?;
     args.finish()?;
