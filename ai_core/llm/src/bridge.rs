@@ -16,9 +16,11 @@ use crate::config::LlmConfig;
 use crate::flight::{Boarding, Flights};
 use crate::history::{HistoryEntry, HistorySink};
 use crate::ledger::{Ledger, SpendStatus, UsageTotal};
+use crate::money::Usd;
 use crate::output::shape_output;
 use crate::provider::Provider;
 use crate::route;
+use crate::service_http::{Purse, SpendLimits};
 use crate::store::{LlmStore, NoStore};
 
 /// Cosine below which a lexical embedder's similarity says nothing about meaning.
@@ -114,6 +116,7 @@ pub struct LlmBridge {
     snapshot: ArcSwap<Snapshot>,
     reload: Mutex<()>,
     pub(crate) ledger: Arc<Ledger>,
+    spend: Arc<ArcSwap<SpendLimits>>,
     cache: Cache,
     flights: Flights<[u8; 32], Result<Shared, LlmError>>,
     embedder: ArcSwapOption<Arc<dyn Embedder>>,
@@ -206,10 +209,11 @@ impl LlmBridge {
         }
         let ledger = Arc::new(Ledger::open(deps.clock.clone(), deps.store.clone())?);
         let cache = Cache::open(deps.clock.clone(), deps.store)?;
-        let snapshot = build(config, &[], &deps.clock, 1);
+        let snapshot = build(config.clone(), &[], &deps.clock, 1);
         cache.shrink(limits(&snapshot.config));
         Ok(Self {
             snapshot: ArcSwap::from_pointee(snapshot),
+            spend: Arc::new(ArcSwap::from_pointee(spend_limits(&config))),
             reload: Mutex::new(()),
             ledger,
             cache,
@@ -235,6 +239,7 @@ impl LlmBridge {
         let old = self.snapshot.load_full();
         let new = build(config, &old.providers, &self.clock, old.generation + 1);
         let (generation, cache_limits) = (new.generation, limits(&new.config));
+        self.spend.store(Arc::new(spend_limits(&new.config)));
         self.snapshot.store(Arc::new(new));
         self.cache.shrink(cache_limits);
         Ok(generation)
@@ -244,6 +249,11 @@ impl LlmBridge {
     #[must_use]
     pub fn config(&self) -> LlmConfig {
         self.snapshot.load().config.clone()
+    }
+
+    /// Ledger and limits for the services beside the bridge.
+    pub(crate) fn purse(&self) -> Purse {
+        Purse { ledger: self.ledger.clone(), limits: self.spend.clone() }
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -511,6 +521,14 @@ fn build(config: LlmConfig, old: &[Arc<Provider>], clock: &Arc<dyn Clock>, gener
     };
     let providers = rows.map(keep).collect();
     Snapshot { config, providers, generation, loaded_at_ms: clock.now_ms() }
+}
+
+fn spend_limits(config: &LlmConfig) -> SpendLimits {
+    SpendLimits {
+        budget: Usd::from_dollars(config.daily_budget_usd),
+        hourly_max: config.max_cloud_requests_per_hour,
+        default_price: config.llm_default_price_usd_per_mtok,
+    }
 }
 
 fn limits(config: &LlmConfig) -> CacheLimits {

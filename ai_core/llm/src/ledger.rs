@@ -143,12 +143,6 @@ impl Ledger {
         state
     }
 
-    /// Whether [`reserve`](Self::reserve) would succeed now; nothing is set aside.
-    pub(crate) fn check(&self, ask: &Ask) -> Result<(), LlmError> {
-        let now = self.clock.now_ms();
-        Self::judge(&self.lock(now), ask, now)
-    }
-
     fn judge(state: &State, ask: &Ask, now_ms: u64) -> Result<(), LlmError> {
         if !ask.cloud {
             return Ok(());
