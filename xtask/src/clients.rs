@@ -21,13 +21,37 @@ const FIXTURE: &str = "conformance_fixture";
 const TOKEN: &str = "clients-check-token-0123456789";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The endpoints of `serve` that are exercised, each with calls that change nothing.
-fn endpoints() -> Vec<(&'static str, Value)> {
-    vec![
-        ("query", json!([{"name": "run_sql_readonly", "arguments": {"sql": "SELECT 1 AS one"}}])),
-        ("config", json!([{"name": "get_config", "arguments": {}}])),
-        ("stats", json!([{"name": "show_status", "arguments": {}}])),
-    ]
+/// What is called on an endpoint, if the server has it: nothing that changes anything. Others are only listed.
+const CALLS: &[(&str, &str, &str)] = &[
+    ("query", "list_targets", "{}"),
+    ("query", "run_sql_readonly", "{\"sql\": \"SELECT 1 AS one\"}"),
+    ("config", "get_config", "{}"),
+    ("observe", "get_status", "{}"),
+    ("stats", "show_status", "{}"),
+    ("cache", "get_cache_stats", "{}"),
+];
+
+fn calls_on(endpoint: &str) -> Value {
+    let calls = CALLS.iter().filter(|(on, _, _)| *on == endpoint).map(|(_, name, arguments)| {
+        let arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
+        json!({"name": name, "arguments": arguments})
+    });
+    Value::Array(calls.collect())
+}
+
+/// The endpoints that a server named in its banner.
+fn endpoints_in(log: &str, address: SocketAddr) -> Vec<String> {
+    let marker = format!("https://{address}/mcp/");
+    let mut found: Vec<String> = log
+        .split(marker.as_str())
+        .skip(1)
+        .map(|rest| {
+            rest.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect()
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 pub(crate) fn command(words: &[String]) -> Result<(), String> {
@@ -76,22 +100,28 @@ fn fixture(place: &Place, folder: &Path) -> Result<Vec<String>, String> {
 fn serve(place: &Place, folder: &Path) -> Result<Vec<String>, String> {
     process::capture(process::cargo().args(["build", "--package", SERVE]))?;
     let mut failures = Vec::new();
+    let endpoints;
     say::heading("serve over HTTPS with a token");
     {
         let data = folder.join("https");
         let words = ["--data-dir", &data.display().to_string(), "--token", TOKEN].map(str::to_owned);
         let server = Server::start(SERVE, &words, folder)?;
         let certificate = certificate_in(&data)?;
-        for (endpoint, calls) in endpoints() {
+        endpoints = endpoints_in(&server.process.log(), server.address);
+        if !endpoints.iter().any(|endpoint| endpoint == "query") {
+            return Err(format!("serve named no /mcp/query\n{}", process::tail(&server.process.log())));
+        }
+        for endpoint in &endpoints {
             let url = format!("https://{}/mcp/{endpoint}", server.address);
-            failures.extend(exercise(place, endpoint, &Job::https(&url, TOKEN, &certificate, &calls)));
+            let job = Job::https(&url, TOKEN, &certificate, &calls_on(endpoint));
+            failures.extend(exercise(place, endpoint, &job));
         }
     }
     say::heading("serve over stdio");
-    for (endpoint, calls) in endpoints() {
+    for endpoint in &endpoints {
         let data = folder.join(format!("stdio-{endpoint}")).display().to_string();
         let command = [program(SERVE).as_str(), "--data-dir", &data, "--stdio", endpoint].map(str::to_owned);
-        failures.extend(exercise(place, endpoint, &Job::stdio(&command, &calls)));
+        failures.extend(exercise(place, endpoint, &Job::stdio(&command, &calls_on(endpoint))));
     }
     Ok(failures)
 }
@@ -116,7 +146,7 @@ fn exercise(place: &Place, what: &str, job: &Job) -> Vec<String> {
 
 /// A server over HTTPS.
 struct Server {
-    _process: PeerProcess,
+    process: PeerProcess,
     address: SocketAddr,
 }
 
@@ -128,7 +158,7 @@ impl Server {
         let log = folder.join(format!("{package}.log"));
         let mut process = PeerProcess::start(package, &command, &log, Farewell::Terminate)?;
         process.wait_for_port(address.port(), START_TIMEOUT)?;
-        Ok(Self { _process: process, address })
+        Ok(Self { process, address })
     }
 }
 
@@ -147,4 +177,24 @@ fn certificate_in(data: &Path) -> Result<PathBuf, String> {
         }
     }
     Err(format!("no certificate in {}", data.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{calls_on, endpoints_in};
+
+    #[test]
+    fn reads_endpoints_of_one_address() {
+        let log = "serves https://127.0.0.1:7\n  https://127.0.0.1:7/mcp/query  48 tools\n  https://127.0.0.1:7/mcp/config\n\
+                   curl https://127.0.0.1:7/mcp/query https://127.0.0.1:9/mcp/other";
+        assert_eq!(endpoints_in(log, "127.0.0.1:7".parse().unwrap()), ["config", "query"]);
+    }
+
+    #[test]
+    fn every_call_has_arguments() {
+        for (endpoint, _, _) in super::CALLS {
+            assert!(calls_on(endpoint).as_array().unwrap().iter().all(|call| call["arguments"].is_object()));
+        }
+        assert_eq!(calls_on("unknown"), serde_json::json!([]));
+    }
 }
