@@ -37,6 +37,8 @@ pub struct Endpoint {
     pub changes: ChangeFeed,
     /// Whether legacy clients get a session (needed for questions to them and for resuming streams).
     pub sessions: bool,
+    /// Whether a legacy request must belong to a session; if not, one without an id is served by itself.
+    pub session_required: bool,
     /// Whether clients may follow long calls as tasks.
     pub tasks: bool,
     /// Whether calls may send log notifications.
@@ -59,6 +61,7 @@ impl Endpoint {
             instructions: "".into(),
             changes: ChangeFeed::new(),
             sessions: true,
+            session_required: true,
             tasks: true,
             logging: true,
             list_ttl_ms: 60_000,
@@ -97,6 +100,14 @@ impl Endpoint {
     #[must_use]
     pub fn with_changes(mut self, changes: ChangeFeed) -> Self {
         self.changes = changes;
+        self
+    }
+
+    /// Offers sessions to legacy clients and also serves requests that belong to none, as plain scripts send them.
+    #[must_use]
+    pub fn with_optional_sessions(mut self) -> Self {
+        self.sessions = true;
+        self.session_required = false;
         self
     }
 

@@ -16,8 +16,8 @@ use crate::session::Session;
 
 pub(super) const SESSION_HEADER: &str = "mcp-session-id";
 
-/// The session that a legacy message names: none where the endpoint keeps no sessions, 400 without an id, 404 for one that
-/// ended, never existed or belongs to somebody else.
+/// The session that a legacy message names: none where the endpoint keeps or needs no sessions, 400 without an id, 404 for one
+/// that ended, never existed or belongs to somebody else.
 pub(super) fn session_of(
     core: &Core,
     route: &Route,
@@ -28,6 +28,9 @@ pub(super) fn session_of(
         return Ok(None);
     }
     let Some(id) = headers.get(SESSION_HEADER) else {
+        if !route.endpoint.session_required {
+            return Ok(None);
+        }
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             "the header Mcp-Session-Id is missing: send initialize first",

@@ -1,0 +1,39 @@
+//! What a host is told before it opens; it opens nothing.
+
+use std::path::PathBuf;
+
+use harvest_gateway::Settings;
+use mcp_server::ServerConfig;
+
+use crate::targets::TargetSpec;
+
+/// The first phase: plain values.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HostConfig {
+    /// Folder of the stores, the certificate and the tokens; made when it is missing, open to its owner only.
+    pub data_dir: PathBuf,
+    /// The databases.
+    pub targets: Vec<TargetSpec>,
+    /// Bounds of the SQL pipeline.
+    pub settings: Settings,
+    /// Bounds of the server.
+    pub server: ServerConfig,
+    /// Accounts that may do more than read are refused unless this is set.
+    pub allow_privileged_backend: bool,
+}
+
+impl HostConfig {
+    /// A host without targets, with the default bounds.
+    ///
+    /// Accounts that may write are served with a warning, because the gate and the read-only sessions hold for them too.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            targets: Vec::new(),
+            settings: Settings::default(),
+            server: ServerConfig::default(),
+            allow_privileged_backend: true,
+        }
+    }
+}

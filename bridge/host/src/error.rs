@@ -1,0 +1,43 @@
+//! Why a host cannot be put together; it carries no secret.
+
+use std::path::PathBuf;
+
+/// A failure while a host is configured, opened or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// A target is described wrongly.
+    #[error("target: {0}")]
+    Target(String),
+    /// A file or folder cannot be used.
+    #[error("{path}: {cause}", path = path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The token file is not what this program wrote.
+    #[error("{path} is no token file: {cause}; move it away to start with new tokens", path = path.display())]
+    TokenFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A store or a backend failed.
+    #[error(transparent)]
+    Harvest(#[from] harvest::HarvestError),
+    /// A tool failed.
+    #[error(transparent)]
+    Tool(#[from] mcp::ToolError),
+    /// A handler was refused.
+    #[error(transparent)]
+    Registry(#[from] bridge::RegistryError),
+}
+
+impl HostError {
+    pub(crate) fn file(path: impl Into<PathBuf>, cause: std::io::Error) -> Self {
+        Self::File { path: path.into(), cause }
+    }
+}

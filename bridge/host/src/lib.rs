@@ -1,0 +1,28 @@
+//! A whole host in three phases: configure, open, serve; it puts the parts together and does no work of theirs.
+//!
+//! ```no_run
+//! use bridge_host::{Host, HostConfig, TargetSpec};
+//!
+//! let mut config = HostConfig::new("/var/lib/agents");
+//! config.targets.push(TargetSpec::parse("shop=sqlite:/data/shop.db")?);
+//! let host = Host::open(config)?;
+//! let token = host.issue_token("/mcp/query", "analyst", mcp::Scope::Read)?;
+//! host.harvest("shop", &mut |_| {})?;
+//! let server = host.server_builder().build()?;
+//! # let _ = (token, server);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod drivers;
+mod error;
+mod harvesting;
+mod host;
+mod targets;
+mod tokens;
+
+pub use config::HostConfig;
+pub use error::HostError;
+pub use harvesting::{HarvestProgress, HarvestReport};
+pub use host::Host;
+pub use targets::TargetSpec;

@@ -1,0 +1,65 @@
+//! The command line; it checks what needs no file and no network.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Serves MCP endpoints over databases: without any target, over an embedded sample shop.
+#[derive(Debug, Parser)]
+#[command(name = "serve", version)]
+pub(crate) struct Args {
+    /// A database: NAME=mysql://…, NAME=postgres://… or NAME=sqlite:FILE. May be given several times.
+    #[arg(long = "target", value_name = "NAME=URL")]
+    pub(crate) targets: Vec<String>,
+    /// A SQLite file; the target is named after it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sqlite: Option<PathBuf>,
+    /// Folder of catalog, certificate, tokens and the sample; by default `penstock` in the user's data folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6071")]
+    pub(crate) listen: SocketAddr,
+    /// Plain HTTP; on loopback addresses only.
+    #[arg(long)]
+    pub(crate) no_tls: bool,
+    /// One token for every endpoint instead of the kept ones; on loopback addresses only, for scripts.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// Makes a new token for every endpoint, in place of the old one, and shows it.
+    #[arg(long)]
+    pub(crate) new_tokens: bool,
+    /// Serves one endpoint on standard input and output instead, such as `query`.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) stdio: Option<String>,
+    /// Time between two harvests of each target, in seconds; 0 harvests at start only.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    pub(crate) refresh_s: u64,
+}
+
+impl Args {
+    /// The data folder.
+    pub(crate) fn folder(&self) -> PathBuf {
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+        let base = || std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or_else(home).unwrap_or_default();
+        self.data_dir.clone().unwrap_or_else(|| base().join("penstock"))
+    }
+
+    /// Refuses what would put a token or the data in the open.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let loopback = self.listen.ip().is_loopback();
+        if self.no_tls && !loopback {
+            return Err("--no-tls is for loopback addresses only: tokens would travel in the open".to_owned());
+        }
+        if self.token.is_some() && !loopback {
+            return Err(
+                "--token is for loopback addresses only: it stands in the list of processes".to_owned()
+            );
+        }
+        if self.token.as_ref().is_some_and(|t| t.len() < 8) {
+            return Err("--token needs at least 8 characters".to_owned());
+        }
+        Ok(())
+    }
+}
