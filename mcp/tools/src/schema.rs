@@ -166,11 +166,27 @@ fn tidy(schema: &mut Value) {
             if number {
                 map.remove("format");
             }
-            for value in map.values_mut() {
+            for (keyword, value) in map.iter_mut() {
+                name_any(keyword, value);
                 tidy(value);
             }
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// Spells the schema of any value as an object: some clients refuse a whole tool over a bare `true`.
+fn name_any(keyword: &str, value: &mut Value) {
+    let spell = |schema: &mut Value| {
+        if *schema == Value::Bool(true) {
+            *schema = json!({});
+        }
+    };
+    match (keyword, value) {
+        ("properties" | "patternProperties" | "$defs", Value::Object(map)) => map.values_mut().for_each(spell),
+        ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(items)) => items.iter_mut().for_each(spell),
+        ("items" | "contains", schema) => spell(schema),
         _ => {}
     }
 }
@@ -227,7 +243,6 @@ mod tests {
 
     #[derive(serde::Deserialize, JsonSchema)]
     #[serde(rename_all = "snake_case")]
-    #[expect(dead_code, reason = "only its schema is used")]
     enum Kind {
         Quick,
         Full,
@@ -248,7 +263,6 @@ mod tests {
     }
 
     #[derive(serde::Serialize, JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is used")]
     struct Out {
         /// Names.
         names: Vec<String>,

@@ -107,7 +107,10 @@ impl QueryTool for ColumnProfile {
         let target = args.target_id.as_deref().unwrap_or_default();
         call.record(&arguments, target, &args.schema, u64::from(answer.is_ok()), answer.is_err());
         let (output, frame) = answer?;
-        call.finish(&output, frame)
+        match output {
+            Some(output) => call.finish(&output, frame),
+            None => call.finish(&json!({}), frame),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ fn rows_come_with_types_and_limits() {
     let answer = shop.call(
         "run_sql_readonly",
         json!({
-        "sql": "SELECT id, email, NULL AS nothing FROM customers WHERE id < ? ORDER BY id", "params": [3]}),
+        "sql": "SELECT id, email, NULL AS n FROM customers WHERE id < ? ORDER BY id", "params": [3]}),
     );
     assert_eq!(answer["rows"], json!([[1, "c1@example.org", null], [2, "c2@example.org", null]]));
     assert_eq!(
