@@ -184,8 +184,12 @@ fn name_any(keyword: &str, value: &mut Value) {
         }
     };
     match (keyword, value) {
-        ("properties" | "patternProperties" | "$defs", Value::Object(map)) => map.values_mut().for_each(spell),
-        ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(items)) => items.iter_mut().for_each(spell),
+        ("properties" | "patternProperties" | "$defs", Value::Object(map)) => {
+            map.values_mut().for_each(spell)
+        }
+        ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(items)) => {
+            items.iter_mut().for_each(spell)
+        }
         ("items" | "contains", schema) => spell(schema),
         _ => {}
     }
