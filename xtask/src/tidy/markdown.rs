@@ -16,6 +16,11 @@ pub(super) fn check(root: &Path, source: &Source<'_>, report: &mut Report) {
         if fenced {
             continue;
         }
+        for path in named_paths(line) {
+            if !root.join(path).exists() {
+                report.findings.push(format!("{}:{}: `{path}` does not exist", source.path, number + 1));
+            }
+        }
         for link in links(line) {
             let path = link.split('#').next().unwrap_or_default();
             let is_elsewhere = link.contains("://") || link.starts_with("mailto:") || path.is_empty();
@@ -24,6 +29,18 @@ pub(super) fn check(root: &Path, source: &Source<'_>, report: &mut Report) {
             }
         }
     }
+}
+
+/// Folders whose files documents name in code spans, counted from the root.
+const OUR_FOLDERS: &[&str] = &["mcp/", "harvest/", "ai_core/", "bridge/", "examples/", "xtask/"];
+
+/// Code spans that are paths of ours; one with a placeholder such as `<dialect>` names no file.
+fn named_paths(line: &str) -> Vec<&str> {
+    let spans = line.split('`').skip(1).step_by(2);
+    spans
+        .filter(|span| OUR_FOLDERS.iter().any(|folder| span.starts_with(folder)))
+        .filter(|span| !span.contains(['<', '*', ' ', '{', '…']))
+        .collect()
 }
 
 /// The targets of `[text](target)`, code spans left out.
@@ -65,7 +82,15 @@ pub(super) fn check_code_map(root: &Path, crates: &[String], report: &mut Report
 
 #[cfg(test)]
 mod tests {
-    use super::links;
+    use super::{links, named_paths};
+
+    #[test]
+    fn finds_paths_of_ours_in_code() {
+        assert_eq!(
+            named_paths("edit `mcp/src/a.rs` and `harvest/<dialect>/src`, run `cargo x`, see `mcp`"),
+            ["mcp/src/a.rs"]
+        );
+    }
 
     #[test]
     fn finds_links_beside_and_around_code() {

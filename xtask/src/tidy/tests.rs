@@ -107,6 +107,12 @@ fn links_must_lead_somewhere() {
 }
 
 #[test]
+fn paths_in_code_must_exist() {
+    assert_one("README.md", "edit `mcp/src/missing.rs`\n", "`mcp/src/missing.rs` does not exist");
+    assert!(findings_with("README.md", "edit `mcp/Cargo.toml`\n").is_empty());
+}
+
+#[test]
 fn a_manifest_inherits_from_the_workspace() {
     let manifest = MANIFEST.replace("\"mcp\"", "\"mcp_x\"");
     let without = |line: &str| manifest.replace(line, "");
