@@ -115,12 +115,18 @@ pub struct CallContext {
 impl CallContext {
     /// A context without deadline, progress or trace, for `caller` on `endpoint`.
     pub fn new(caller: Caller, endpoint: &str) -> Self {
+        Self::shared(Arc::new(caller), endpoint.into(), CancelToken::new())
+    }
+
+    /// A context like [`new`](Self::new) without copying what the server shares between calls.
+    #[must_use]
+    pub fn shared(caller: Arc<Caller>, endpoint: Arc<str>, cancel: CancelToken) -> Self {
         Self {
-            caller: Arc::new(caller),
-            endpoint: endpoint.into(),
+            caller,
+            endpoint,
             call_id: 0,
             deadline: None,
-            cancel: CancelToken::new(),
+            cancel,
             progress: Arc::new(NoProgress),
             traceparent: None,
             client: Arc::new(NoClient),

@@ -75,14 +75,13 @@ fn check_task_support(
 
 /// The way back to the client: rounds in the modern era, the session in the legacy one.
 fn link(x: &Exchange, cx: &mut CallContext, rounds: Option<&Arc<Rounds>>) {
-    match (rounds, &x.session, &x.events) {
-        (Some(rounds), ..) => cx.client = Arc::clone(rounds) as _,
-        (None, Some(session), Some(events)) => {
-            cx.client = Arc::new(SessionLink {
-                session: Arc::clone(session),
-                events: events.clone(),
-                ask_timeout: ask_timeout(x),
-            });
+    match (rounds, &x.session) {
+        (Some(rounds), _) => cx.client = Arc::clone(rounds) as _,
+        (None, Some(session)) => {
+            if let Some(events) = x.events() {
+                let ask_timeout = ask_timeout(x);
+                cx.client = Arc::new(SessionLink { session: Arc::clone(session), events, ask_timeout });
+            }
         }
         _ => {}
     }

@@ -9,7 +9,7 @@ use mcp::{CallContext, Caller, CancelToken, Era, HeaderSource, Incoming, LogLeve
 use tokio::sync::mpsc;
 
 use crate::core::Core;
-use crate::event::{Event, LiveSink};
+use crate::event::{EVENTS_MAX, Event, LiveSink};
 use crate::link::SilentLink;
 use crate::routes::Route;
 use crate::session::{InflightGuard, Session};
@@ -34,8 +34,7 @@ pub(crate) struct Exchange {
     pub(crate) session: Option<Arc<Session>>,
     /// The headers that mirror the body; none on stdio.
     pub(crate) headers: Option<HeaderMap>,
-    /// Where events of the call go, where the client can take any.
-    pub(crate) events: Option<mpsc::Sender<Event>>,
+    events: Events,
     pub(crate) cancel: CancelToken,
     pub(crate) tool: OnceLock<Arc<mcp::ToolSpec>>,
     /// Set by `initialize`: the session that was opened.
@@ -54,7 +53,23 @@ pub(crate) struct NewExchange {
     pub(crate) incoming: Incoming,
     pub(crate) session: Option<Arc<Session>>,
     pub(crate) headers: Option<HeaderMap>,
-    pub(crate) events: Option<mpsc::Sender<Event>>,
+    pub(crate) events: Events,
+}
+
+/// Where events of a call go.
+pub(crate) enum Events {
+    /// The client takes none.
+    None,
+    /// A channel made when a call first needs it: most calls say nothing before their result.
+    Lazy(Mutex<Option<mpsc::Receiver<Event>>>, OnceLock<mpsc::Sender<Event>>),
+    /// The channel of the whole connection.
+    Shared(mpsc::Sender<Event>),
+}
+
+impl Events {
+    pub(crate) fn lazy() -> Self {
+        Self::Lazy(Mutex::new(None), OnceLock::new())
+    }
 }
 
 impl Exchange {
@@ -75,6 +90,30 @@ impl Exchange {
             finished: AtomicBool::new(false),
             incoming: Mutex::new(Some(new.incoming)),
             reply: Mutex::new(None),
+        }
+    }
+
+    /// Where events of the call go, where the client can take any.
+    pub(crate) fn events(&self) -> Option<mpsc::Sender<Event>> {
+        match &self.events {
+            Events::None => None,
+            Events::Shared(events) => Some(events.clone()),
+            Events::Lazy(slot, sender) => {
+                let made = sender.get_or_init(|| {
+                    let (send, receive) = mpsc::channel(EVENTS_MAX);
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(receive);
+                    send
+                });
+                Some(made.clone())
+            }
+        }
+    }
+
+    /// The other end of [`events`](Self::events), if the call has asked for it.
+    pub(crate) fn take_events(&self) -> Option<mpsc::Receiver<Event>> {
+        match &self.events {
+            Events::Lazy(slot, _) => slot.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            _ => None,
         }
     }
 
@@ -104,11 +143,9 @@ impl Exchange {
 
     /// A context without a way back to the client and without a deadline.
     pub(crate) fn context(&self, incoming: &Incoming) -> CallContext {
-        let mut cx = CallContext::new(Caller::clone(&self.caller), &self.route.endpoint.path);
-        cx.caller = Arc::clone(&self.caller);
-        cx.endpoint = Arc::clone(&self.route.endpoint.path);
+        let (caller, endpoint) = (Arc::clone(&self.caller), Arc::clone(&self.route.endpoint.path));
+        let mut cx = CallContext::shared(caller, endpoint, self.cancel.clone());
         cx.call_id = self.core.next_call_id();
-        cx.cancel = self.cancel.clone();
         cx.traceparent = incoming.meta.traceparent.as_deref().map(Into::into);
         if let Some(capabilities) = &incoming.meta.capabilities {
             cx.client = Arc::new(SilentLink(capabilities.clone()));
@@ -123,9 +160,9 @@ impl Exchange {
         if timeout_ms > 0 {
             cx.deadline = Instant::now().checked_add(std::time::Duration::from_millis(timeout_ms));
         }
-        if let Some(events) = &self.events {
+        if let Some(events) = self.events() {
             let level = self.log_level(incoming);
-            cx.progress = Arc::new(LiveSink::new(events.clone(), incoming.meta.progress_token.take(), level));
+            cx.progress = Arc::new(LiveSink::new(events, incoming.meta.progress_token.take(), level));
         }
         cx
     }

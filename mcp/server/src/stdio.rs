@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::core::{Core, stopped};
 use crate::event::{EVENTS_MAX, Event, error_message, result_message};
-use crate::exchange::{Exchange, NewExchange, Reply};
+use crate::exchange::{Events, Exchange, NewExchange, Reply};
 use crate::routes::Route;
 use crate::server::ServerError;
 use crate::session::Session;
@@ -182,7 +182,7 @@ impl Desk {
             incoming,
             session: Some(session),
             headers: None,
-            events: Some(self.send.clone()),
+            events: Events::Shared(self.send.clone()),
         }));
         let send = self.send.clone();
         if opens {

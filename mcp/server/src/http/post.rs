@@ -1,6 +1,7 @@
 //! POST: one message in, its answer as JSON or as events; it does not know what methods do.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -17,8 +18,8 @@ use super::answer::{Refusal, empty, plain};
 use super::body::{CallStream, Outcome, ReplyBody, Serving, final_message};
 use super::stream::{SESSION_HEADER, session_of};
 use crate::core::Core;
-use crate::event::{EVENTS_MAX, Event, error_message, result_message};
-use crate::exchange::{Exchange, Headers, NewExchange, Reply};
+use crate::event::{Event, error_message, result_message};
+use crate::exchange::{Events, Exchange, Headers, NewExchange, Reply};
 use crate::link::unexpected_response;
 use crate::routes::Route;
 use crate::session::Session;
@@ -156,7 +157,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     async fn serve(
-        self,
+        mut self,
         mut incoming: Incoming,
         modern_header: bool,
     ) -> Result<Response<ReplyBody>, Refusal> {
@@ -171,7 +172,6 @@ impl Call<'_> {
             self.check_legacy(&mut incoming)?
         };
         let permit = self.permit().await?;
-        let (send, events) = mpsc::channel(if self.accepts == Accepts::Json { 1 } else { EVENTS_MAX });
         let exchange = Arc::new(Exchange::new(NewExchange {
             core: Arc::clone(self.core),
             route: Arc::clone(&self.route),
@@ -179,14 +179,14 @@ impl Call<'_> {
             id: self.id.clone(),
             incoming,
             session: session.clone(),
-            headers: Some(self.headers.clone()),
-            events: (self.accepts != Accepts::Json).then_some(send),
+            headers: Some(std::mem::take(&mut self.headers)),
+            events: if self.accepts == Accepts::Json { Events::None } else { Events::lazy() },
         }));
         let serving: Serving = {
             let exchange = Arc::clone(&exchange);
             Box::pin(async move { exchange.core.rpc.serve(&exchange).await })
         };
-        self.answer(exchange, serving, events, permit, session).await
+        self.answer(exchange, serving, permit, session).await
     }
 
     fn refused(&self, era: Era, error: &RpcError) -> Refusal {
@@ -251,17 +251,24 @@ impl Call<'_> {
         self,
         exchange: Arc<Exchange>,
         mut serving: Serving,
-        mut events: mpsc::Receiver<Event>,
         permit: OwnedSemaphorePermit,
         session: Option<Arc<Session>>,
     ) -> Result<Response<ReplyBody>, Refusal> {
+        // Most requests are answered at once; only the others pay for a timer and a channel.
+        if let Some(outcome) = poll_once(&mut serving).await {
+            let events = exchange.take_events();
+            return self.done(&exchange, outcome, events);
+        }
+        let Some(mut events) = exchange.take_events() else {
+            let outcome = serving.await;
+            return self.done(&exchange, outcome, None);
+        };
         let slow = Duration::from_millis(self.core.config.load().stream_after_ms);
-        let may_stream = self.accepts != Accepts::Json;
         let first = tokio::select! {
             biased;
-            outcome = &mut serving => return self.done(&exchange, outcome, &mut events),
-            Some(event) = events.recv(), if may_stream => Some(event),
-            () = tokio::time::sleep(slow), if may_stream => None,
+            outcome = &mut serving => return self.done(&exchange, outcome, Some(events)),
+            Some(event) = events.recv() => Some(event),
+            () = tokio::time::sleep(slow) => None,
         };
         let keep_alive_ms = self.core.config.load().keep_alive_ms;
         let body = match session {
@@ -290,7 +297,7 @@ impl Call<'_> {
         &self,
         exchange: &Exchange,
         outcome: Outcome,
-        events: &mut mpsc::Receiver<Event>,
+        events: Option<mpsc::Receiver<Event>>,
     ) -> Result<Response<ReplyBody>, Refusal> {
         if let Ok(Reply::Listen(listening)) = outcome {
             if self.accepts == Accepts::Json {
@@ -306,10 +313,10 @@ impl Call<'_> {
             Err(error) => StatusCode::from_u16(error.http_status(exchange.era)).unwrap_or(StatusCode::OK),
             Ok(_) => StatusCode::OK,
         };
-        let mut said = String::new();
-        while let Ok(event) = events.try_recv() {
-            if let Event::Message(message) = event {
-                said.push_str(&format!("data: {message}\n\n"));
+        let mut said: Vec<Event> = Vec::new();
+        if let Some(mut events) = events {
+            while let Ok(event) = events.try_recv() {
+                said.push(event);
             }
         }
         let message = match &outcome {
@@ -318,8 +325,7 @@ impl Call<'_> {
         };
         let as_events = self.accepts == Accepts::Events || !said.is_empty();
         let mut response = if as_events && status == StatusCode::OK {
-            said.push_str(&format!("data: {message}\n\n"));
-            event_stream(ReplyBody::full(Bytes::from(said)))
+            event_stream(self.whole_stream(exchange.session.as_ref(), said, &message))
         } else {
             plain(status, message)
         };
@@ -330,6 +336,36 @@ impl Call<'_> {
         }
         Ok(response)
     }
+
+    /// A stream of which everything is known. That of a session can be resumed, like any other of it.
+    fn whole_stream(&self, session: Option<&Arc<Session>>, said: Vec<Event>, last: &str) -> ReplyBody {
+        let messages = said.into_iter().filter_map(|event| match event {
+            Event::Message(message) => Some(message),
+            Event::Cut | Event::Task(_) => None,
+        });
+        let Some(session) = session else {
+            let text: String = messages.map(|message| format!("data: {message}\n\n")).collect();
+            return ReplyBody::full(Bytes::from(format!("{text}data: {last}\n\n")));
+        };
+        let log = session.open_stream();
+        let reader = log.read(None);
+        if session.version >= ProtocolVersion::V2025_11_25 {
+            log.prime();
+        }
+        messages.for_each(|message| log.push(&message));
+        log.push(last);
+        log.finish();
+        ReplyBody::log(reader, Arc::clone(session), None, self.core.config.load().keep_alive_ms)
+    }
+}
+
+/// What a request gives when it is polled for the first time.
+async fn poll_once(serving: &mut Serving) -> Option<Outcome> {
+    std::future::poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// An answer of events.

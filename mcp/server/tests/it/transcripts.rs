@@ -9,7 +9,9 @@ fn shown(answer: &Answer) -> Value {
     let headers: Vec<String> = answer
         .headers
         .iter()
-        .filter(|(name, _)| !["date", "content-length", "mcp-session-id"].contains(&name.as_str()))
+        .filter(|(name, _)| {
+            !["date", "content-length", "transfer-encoding", "mcp-session-id"].contains(&name.as_str())
+        })
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();
     let body = serde_json::from_str(&answer.body).unwrap_or_else(|_| json!(answer.body));
