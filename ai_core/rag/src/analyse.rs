@@ -195,6 +195,10 @@ impl Analyser {
                 }
                 let mut terms = Vec::new();
                 self.span_terms(word, &mut terms);
+                if terms.len() > 1 && is_compound(word) {
+                    // The rare whole would outweigh the words that the question is about.
+                    terms.remove(0);
+                }
                 for term in terms {
                     if out.len() < QUERY_TERMS_MAX && seen.insert(term.clone()) {
                         out.push(term);
@@ -271,6 +275,11 @@ fn algorithm(language: &str) -> Option<Algorithm> {
     })
 }
 
+/// Whether a word is joined by hyphens or apostrophes alone, as prose does; identifiers are joined otherwise.
+fn is_compound(word: &str) -> bool {
+    word.contains('-') && word.chars().all(|c| c.is_alphabetic() || matches!(c, '-' | '\'' | '’'))
+}
+
 fn is_stop_word(word: &str) -> bool {
     word.len() <= 10 && STOP_WORDS.binary_search(&word.to_ascii_lowercase().as_str()).is_ok()
 }
@@ -313,7 +322,9 @@ fn spans(text: &str) -> Vec<(usize, usize)> {
                 } else if matches!(c, '+' | '#') && tail_only(&text[i..]) {
                     let tail = text[i..].bytes().take(2).take_while(|b| matches!(b, b'+' | b'#')).count();
                     end = i + tail;
-                    (0..tail).for_each(|_| drop(chars.next()));
+                    (0..tail).for_each(|_| {
+                        chars.next();
+                    });
                     break;
                 } else {
                     break;

@@ -14,11 +14,12 @@ use crate::api::{SearchFts, SearchHybrid, SearchResponse, SearchVector};
 use crate::catalogue::{Catalogue, RagCaller, precondition};
 use crate::config::{Embedding, SourceConfig};
 use crate::embedders::{EmbedderFactory, Embedders};
+use crate::jobs::Jobs;
 use crate::map;
 use crate::prepare::{self, Binding};
 use crate::records::{Space, SpaceRole, WriteCounts};
 use crate::search;
-use crate::store::{Store, WriteBatch};
+use crate::store::{Fts5Index, Store, WriteBatch};
 
 /// Text that is embedded when a space is first used, to notice a changed model later.
 const CANARY: &str = "the slow query log shows statements that take longer than a second";
@@ -163,6 +164,7 @@ impl RagBuilder {
             fulltext: self.fulltext,
             outer: self.outer,
             file_roots: self.file_roots,
+            jobs: Jobs::default(),
         };
         inner.choose_fulltext()?;
         Ok(Rag { inner: Arc::new(inner) })
@@ -179,9 +181,18 @@ pub(crate) struct Inner {
     fulltext: Fulltext,
     outer: Option<TextIndexOpener>,
     pub(crate) file_roots: Vec<PathBuf>,
+    pub(crate) jobs: Jobs,
 }
 
 impl Inner {
+    /// The full-text index in use.
+    pub(crate) fn text_index(&self) -> Arc<dyn TextIndex> {
+        match self.store.external() {
+            Some(index) => index,
+            None => Arc::new(Fts5Index::new(Arc::clone(&self.store))),
+        }
+    }
+
     /// Uses the full-text index that the setting and the store's size ask for.
     pub(crate) fn choose_fulltext(&self) -> AiResult<()> {
         let chunks: u64 = self.store.meta("live_count")?.and_then(|t| t.parse().ok()).unwrap_or(0);

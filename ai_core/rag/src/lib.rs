@@ -1,5 +1,6 @@
 //! Retrieval over rows and documents: a store, ingestion, and search by words, vectors and both; it knows no protocol and no database driver.
 
+mod admin;
 mod analyse;
 mod api;
 mod catalogue;
@@ -9,21 +10,30 @@ mod embedders;
 mod engine;
 mod eval;
 mod filters;
+mod folder;
 mod fuse;
 mod html;
 mod ids;
+mod jobs;
 mod map;
 mod prepare;
 mod quant;
 mod query;
+mod reads;
 mod records;
 mod schema;
 mod search;
 mod snippet;
 mod sql;
 mod store;
+mod sync;
 mod times;
 
+pub use admin::{
+    CallStats, EmbeddingStats, IndexStats, JobInfo, JobRequest, JobsResponse, SourceDeleteResponse,
+    SourcePut, SourcePutResponse, SourceStats, SourceView, StatTotals, StatsResponse, SyncMode, SyncRequest,
+    SyncResponse,
+};
 pub use analyse::{ANALYSER_VERSION, Analyser, QUERY_TERMS_MAX, TERM_BYTES_MAX};
 pub use api::{
     EmbeddingChoice, Filters, FtsThenVecOptions, FuseOptions, Hit, HitRanks, HybridMode, MmrOptions,
@@ -40,5 +50,10 @@ pub use engine::{Fulltext, PushDocument, PushReport, Rag, RagBuilder, RagLimits,
 pub use eval::{Judgements, Quality, evaluate, percentile};
 pub use fuse::{FuseMethod, LEXICAL_VECTOR_WEIGHT, SEMANTIC_VECTOR_WEIGHT};
 pub use query::{MatchMode, Syntax};
+pub use reads::{
+    ChunkContext, ChunkItem, ChunkReturn, ChunksResponse, DocItem, DocReturn, DocsResponse, FetchFromSource,
+    FetchLimits, FetchResponse, FetchedRow, GetChunks, GetDocs, Neighbour, RowFault,
+};
 pub use records::{JobState, SyncErrorRow};
 pub use store::AclEntry;
+pub use sync::SourceProgress;

@@ -54,16 +54,18 @@ impl Mapper {
         };
         let map = &config.doc_map;
         for part in map.title.concat.iter().chain(&map.body.concat) {
-            part.col.iter().for_each(|c| drop(want(c)));
+            part.col.iter().for_each(|c| {
+                want(c);
+            });
         }
-        map.metadata.pick.iter().for_each(|c| drop(want(c)));
-        config
-            .embedding
-            .input
-            .iter()
-            .flat_map(|i| &i.concat)
-            .filter_map(|p| p.col.as_deref())
-            .for_each(|c| drop(want(c)));
+        map.metadata.pick.iter().for_each(|c| {
+            want(c);
+        });
+        config.embedding.input.iter().flat_map(|i| &i.concat).filter_map(|p| p.col.as_deref()).for_each(
+            |c| {
+                want(c);
+            },
+        );
         if let Some(tombstone) = &config.sync.tombstone {
             want(&tombstone.column);
         }

@@ -54,6 +54,7 @@ pub(crate) struct DocState {
     pub(crate) doc_pk: i64,
     pub(crate) source_id: i64,
     pub(crate) content_hash: String,
+    pub(crate) pk_json: String,
     pub(crate) deleted: bool,
 }
 

@@ -8,6 +8,7 @@ mod read;
 mod sources;
 mod spaces;
 mod vectors;
+mod verify;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,12 @@ use crate::quant::Matrix;
 use crate::sql::{self, Readers, sql};
 
 pub(crate) use fts::Fts5Index;
-pub(crate) use ingest::WriteBatch;
+pub(crate) use ingest::{WriteBatch, last_doc_pk};
 pub(crate) use jobs::{
     by_id as job_by_id, errors as job_errors, page as jobs_page, unfinished as jobs_unfinished,
 };
 pub(crate) use read::{
-    StatRow, chunk_by_id, chunks_around, chunks_by_pk, doc_by_id, file_bytes, json_ints, matching_chunks,
-    stats,
+    chunk_by_id, chunks_around, chunks_by_pk, doc_by_id, file_bytes, json_ints, matching_chunks, stats,
 };
 pub use sources::AclEntry;
 pub(crate) use sources::{SourceRow, acl as acl_all, all as sources_all, put_sync_state, sync_state};

@@ -19,6 +19,9 @@ use crate::query::{self, TextFields};
 /// Memory of the writer, in bytes.
 const WRITER_BYTES: usize = 50_000_000;
 
+/// How often the title enters the text that is scored.
+const TITLE_WEIGHT: usize = 2;
+
 /// Name of the tokenizer: terms are analysed before they come here.
 const TOKENIZER: &str = "analysed";
 
@@ -147,8 +150,13 @@ impl TantivyIndex {
         doc.add_i64(self.fields.chunk_pk, entry.chunk_pk);
         doc.add_i64(self.fields.version, entry.version);
         doc.add_i64(self.fields.source_id, entry.source_id);
-        doc.add_text(self.fields.text.title, entry.title_terms.join(" "));
-        doc.add_text(self.fields.text.body, entry.body_terms.join(" "));
+        let (title, body) = (entry.title_terms.join(" "), entry.body_terms.join(" "));
+        for _ in 0..TITLE_WEIGHT {
+            doc.add_text(self.fields.text.text, &title);
+        }
+        doc.add_text(self.fields.text.text, &body);
+        doc.add_text(self.fields.text.title, title);
+        doc.add_text(self.fields.text.body, body);
         doc
     }
 
@@ -241,17 +249,18 @@ impl TextIndex for TantivyIndex {
 
 fn schema() -> (Schema, Fields) {
     let mut builder = Schema::builder();
-    let indexing = TextFieldIndexing::default()
-        .set_tokenizer(TOKENIZER)
-        .set_index_option(IndexRecordOption::WithFreqsAndPositions);
-    let text = TextOptions::default().set_indexing_options(indexing);
+    let text = |option| {
+        let indexing = TextFieldIndexing::default().set_tokenizer(TOKENIZER).set_index_option(option);
+        TextOptions::default().set_indexing_options(indexing)
+    };
     let fields = Fields {
         chunk_pk: builder.add_i64_field("chunk_pk", INDEXED | FAST),
         version: builder.add_i64_field("version", FAST),
         source_id: builder.add_i64_field("source_id", FAST),
         text: TextFields {
-            title: builder.add_text_field("title", text.clone()),
-            body: builder.add_text_field("body", text),
+            text: builder.add_text_field("text", text(IndexRecordOption::WithFreqsAndPositions)),
+            title: builder.add_text_field("title", text(IndexRecordOption::WithFreqsAndPositions)),
+            body: builder.add_text_field("body", text(IndexRecordOption::Basic)),
         },
     };
     (builder.build(), fields)

@@ -2,16 +2,22 @@
 
 use ai_core::{AiError, AiResult, TextClause};
 use tantivy::Term;
-use tantivy::query::{BooleanQuery, EmptyQuery, Occur, PhraseQuery, Query, RegexQuery, TermQuery};
+use tantivy::query::{
+    BooleanQuery, ConstScoreQuery, EmptyQuery, Occur, PhraseQuery, Query, RegexQuery, TermQuery,
+};
 use tantivy::schema::{Field, IndexRecordOption};
 
 /// Deepest nesting of clauses.
 const DEPTH_MAX: usize = 40;
 
-/// The fields that hold text.
+/// The fields that hold terms.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TextFields {
+    /// Title and body together; the title several times, which is its weight. Decides scores.
+    pub(crate) text: Field,
+    /// The title alone.
     pub(crate) title: Field,
+    /// Which terms the body has, without places and counts: enough to restrict a clause to the body.
     pub(crate) body: Field,
 }
 
@@ -27,14 +33,6 @@ pub(crate) fn build(clause: &TextClause, fields: TextFields) -> AiResult<Box<dyn
     visit(clause, fields, Scope::Both, 0)
 }
 
-fn targets(fields: TextFields, scope: Scope) -> Vec<Field> {
-    match scope {
-        Scope::Both => vec![fields.title, fields.body],
-        Scope::Title => vec![fields.title],
-        Scope::Body => vec![fields.body],
-    }
-}
-
 fn union(mut queries: Vec<Box<dyn Query>>) -> Box<dyn Query> {
     match queries.len() {
         0 => Box::new(EmptyQuery),
@@ -47,46 +45,48 @@ fn term(field: Field, text: &str) -> Box<dyn Query> {
     Box::new(TermQuery::new(Term::from_field_text(field, text), IndexRecordOption::WithFreqs))
 }
 
+fn prefix(field: Field, text: &str) -> AiResult<Box<dyn Query>> {
+    RegexQuery::from_pattern(&format!("{}.*", escape(text)), field)
+        .map(|q| Box::new(q) as Box<dyn Query>)
+        .map_err(|e| AiError::invalid(format!("prefix cannot be searched: {e}")))
+}
+
+fn phrase(field: Field, words: &[String]) -> Box<dyn Query> {
+    Box::new(PhraseQuery::new(words.iter().map(|w| Term::from_field_text(field, w)).collect()))
+}
+
+/// Scores by the whole text, but only where all of `present` hold.
+fn within(scored: Box<dyn Query>, present: Vec<Box<dyn Query>>) -> Box<dyn Query> {
+    let silent = |q: Box<dyn Query>| (Occur::Must, Box::new(ConstScoreQuery::new(q, 0.0)) as Box<dyn Query>);
+    Box::new(BooleanQuery::new(
+        std::iter::once((Occur::Must, scored)).chain(present.into_iter().map(silent)).collect(),
+    ))
+}
+
 fn visit(clause: &TextClause, fields: TextFields, scope: Scope, depth: usize) -> AiResult<Box<dyn Query>> {
     if depth > DEPTH_MAX {
         return Err(AiError::invalid("the query is nested too deeply"));
     }
+    let field = if scope == Scope::Title { fields.title } else { fields.text };
+    let bodies = |words: &[String]| words.iter().map(|w| term(fields.body, w)).collect();
     Ok(match clause {
-        TextClause::Term(text) => union(targets(fields, scope).into_iter().map(|f| term(f, text)).collect()),
-        TextClause::Prefix(prefix) => {
-            let pattern = format!("{}.*", escape(prefix));
-            let one = |field| {
-                RegexQuery::from_pattern(&pattern, field)
-                    .map(|q| Box::new(q) as Box<dyn Query>)
-                    .map_err(|e| AiError::invalid(format!("prefix cannot be searched: {e}")))
-            };
-            union(targets(fields, scope).into_iter().map(one).collect::<AiResult<_>>()?)
+        TextClause::Term(text) if scope == Scope::Body => {
+            within(term(field, text), bodies(std::slice::from_ref(text)))
         }
+        TextClause::Term(text) => term(field, text),
+        TextClause::Prefix(text) if scope == Scope::Body => prefix(fields.body, text)?,
+        TextClause::Prefix(text) => prefix(field, text)?,
         TextClause::Phrase(words) if words.len() < 2 => match words.first() {
             Some(word) => visit(&TextClause::Term(word.clone()), fields, scope, depth + 1)?,
             None => Box::new(EmptyQuery),
         },
-        TextClause::Phrase(words) => {
-            let one = |field| {
-                let terms = words.iter().map(|w| Term::from_field_text(field, w)).collect();
-                Box::new(PhraseQuery::new(terms)) as Box<dyn Query>
-            };
-            union(targets(fields, scope).into_iter().map(one).collect())
-        }
+        TextClause::Phrase(words) if scope == Scope::Body => within(phrase(field, words), bodies(words)),
+        TextClause::Phrase(words) => phrase(field, words),
         TextClause::Title(inner) => visit(inner, fields, Scope::Title, depth + 1)?,
         TextClause::Body(inner) => visit(inner, fields, Scope::Body, depth + 1)?,
         TextClause::Any(clauses) => {
-            // Terms of all clauses side by side in one union let tantivy skip blocks that cannot win.
-            let mut flat: Vec<Box<dyn Query>> = Vec::new();
-            for inner in clauses {
-                match inner {
-                    TextClause::Term(text) => {
-                        flat.extend(targets(fields, scope).into_iter().map(|f| term(f, text)))
-                    }
-                    other => flat.push(visit(other, fields, scope, depth + 1)?),
-                }
-            }
-            union(flat)
+            // Terms side by side in one union let tantivy skip blocks that cannot win.
+            union(clauses.iter().map(|c| visit(c, fields, scope, depth + 1)).collect::<AiResult<_>>()?)
         }
         TextClause::All(clauses) if clauses.is_empty() => Box::new(EmptyQuery),
         TextClause::All(clauses) => {

@@ -71,7 +71,7 @@ impl Store {
         self.quick(|c| {
             let mut statement = c
                 .prepare_cached(
-                    "SELECT doc_id, doc_pk, source_id, content_hash, deleted FROM rag_documents
+                    "SELECT doc_id, doc_pk, source_id, content_hash, deleted, pk_json FROM rag_documents
                      WHERE doc_id IN (SELECT value FROM json_each(?1))",
                 )
                 .map_err(sql)?;
@@ -84,11 +84,25 @@ impl Store {
                             source_id: r.get(2)?,
                             content_hash: r.get(3)?,
                             deleted: r.get(4)?,
+                            pk_json: r.get(5)?,
                         },
                     ))
                 })
                 .map_err(sql)?;
             rows.collect::<rusqlite::Result<_>>().map_err(sql)
+        })
+    }
+
+    /// Chunks of a source that wait for a vector of a space.
+    pub(crate) fn pending_count(&self, source_id: i64, space_id: i64) -> AiResult<u64> {
+        self.quick(|c| {
+            c.query_row(
+                "SELECT count(*) FROM rag_chunk_embedding_state WHERE source_id = ?1 AND space_id = ?2 AND status = 'pending'",
+                [source_id, space_id],
+                |r| r.get::<_, i64>(0),
+            )
+            .map(|n| n.max(0) as u64)
+            .map_err(sql)
         })
     }
 
@@ -425,4 +439,9 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// The highest document key.
+pub(crate) fn last_doc_pk(connection: &Connection) -> AiResult<i64> {
+    connection.query_row("SELECT coalesce(max(doc_pk), 0) FROM rag_documents", [], |r| r.get(0)).map_err(sql)
 }

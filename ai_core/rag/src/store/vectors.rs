@@ -313,7 +313,7 @@ fn build(connection: &Connection, space: &Space, rows: usize) -> AiResult<Matrix
     let mut matrix = Matrix::new(space.dim, space.metric, epoch(connection)?);
     let every = (rows / SAMPLE_QUERIES).max(1);
     let mut samples: Vec<(Vec<f32>, Vec<VectorHit>)> = Vec::new();
-    let mut visit = |each: &mut dyn FnMut(usize, i64, i64, Vec<f32>)| -> AiResult<()> {
+    let visit = |each: &mut dyn FnMut(usize, i64, i64, Vec<f32>)| -> AiResult<()> {
         let mut statement = connection
             .prepare(&format!("SELECT chunk_pk, source_id, embedding FROM {}", space.table()))
             .map_err(sql)?;
