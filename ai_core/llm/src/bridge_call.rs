@@ -9,6 +9,7 @@ use ai_core::{
 };
 
 use crate::bridge::{Counters, LlmBridge, Snapshot, ms_since, over};
+use crate::config::LlmConfig;
 use crate::ledger::{Ask, Spent};
 use crate::money::{Price, Usd, estimate_tokens};
 use crate::output::shape_output;
@@ -27,6 +28,62 @@ pub(crate) struct Work<'a> {
     pub(crate) system: &'a str,
     pub(crate) call: &'a CallContext,
     pub(crate) deadline: Deadline,
+}
+
+impl<'a> Work<'a> {
+    fn model_of(&self, provider: &'a Provider) -> &'a str {
+        self.request.model.as_deref().unwrap_or(&provider.row.model)
+    }
+
+    fn named(&self, provider: &Provider, mut error: LlmError) -> LlmError {
+        error.provider_used.clone_from(&provider.row.name);
+        error.model_used = self.request.model.clone().unwrap_or_else(|| provider.row.model.clone());
+        error
+    }
+}
+
+/// What one attempt may cost and did cost.
+struct Bill {
+    price: Price,
+    input_guess: u64,
+    max_output: u32,
+}
+
+impl Bill {
+    fn new(work: &Work<'_>, provider: &Provider) -> Self {
+        let config = &work.snapshot.config;
+        Self {
+            price: provider.price(config),
+            input_guess: input_tokens(work.request, work.system),
+            max_output: work.request.max_output_tokens.unwrap_or(config.llm_max_output_tokens),
+        }
+    }
+
+    fn ask(&self, config: &LlmConfig, provider: &Provider) -> Ask {
+        // Half as much again for texts that tokenise worse than the guess.
+        let input = self.input_guess + self.input_guess / 2;
+        Ask {
+            worst: self.price.cost(input, u64::from(self.max_output)),
+            cloud: !provider.local,
+            budget: Usd::from_dollars(config.daily_budget_usd),
+            hourly_max: config.max_cloud_requests_per_hour,
+        }
+    }
+
+    fn spent(&self, work: &Work<'_>, provider: &Provider, usage: LlmUsage, outcome: &str) -> Spent {
+        Spent {
+            kind: "llm",
+            provider: provider.row.name.clone(),
+            model: work.request.model.clone().unwrap_or_else(|| provider.row.model.clone()),
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens,
+            estimated: usage.estimated,
+            cost: self.price.cost(usage.input_tokens, usage.output_tokens),
+            price_source: self.price.source,
+            caller: work.call.caller.clone(),
+            outcome: outcome.to_owned(),
+        }
+    }
 }
 
 /// A candidate and what this call has tried with it.
@@ -63,12 +120,11 @@ impl LlmBridge {
         let (mut failed, mut refused): (Option<LlmError>, Option<LlmError>) = (None, None);
         let mut attempts = 0;
         let result = loop {
-            if work.call.cancel.is_cancelled() || work.deadline.is_over() {
-                break Err(if work.call.cancel.is_cancelled() {
-                    over(work.call)
-                } else {
-                    last_or_over(failed.or(refused), work)
-                });
+            if work.call.cancel.is_cancelled() {
+                break Err(over(work.call));
+            }
+            if work.deadline.is_over() {
+                break Err(last_or_over(failed.or(refused), work));
             }
             let (at, place) = match next_lane(&lanes) {
                 Next::Go(at, place) => (at, place),
@@ -130,40 +186,26 @@ impl LlmBridge {
         on_delta: &mut Option<&mut dyn FnMut(LlmDelta) -> LlmFlow>,
     ) -> Tried {
         let config = &work.snapshot.config;
-        let model = work.request.model.as_deref().unwrap_or(&provider.row.model);
-        let named = |mut error: LlmError| {
-            error.provider_used.clone_from(&provider.row.name);
-            model.clone_into(&mut error.model_used);
-            error
-        };
+        let model = work.model_of(provider);
         let pass = match provider.breaker.enter() {
             Ok(pass) => pass,
             Err(left) => {
                 let why =
                     format!("provider '{}' keeps failing and is left alone for a while", provider.row.name);
                 let error = LlmError::new(LlmErrorCode::ConnectionFailed, why).with_retry_after(left);
-                return Tried::Refused(named(error));
+                return Tried::Refused(work.named(provider, error));
             }
         };
-        let price = provider.price(config);
-        let max_output = work.request.max_output_tokens.unwrap_or(config.llm_max_output_tokens);
-        let input_guess = input_tokens(work.request, work.system);
-        let ask = Ask {
-            // Half as much again for texts that tokenise worse than the guess.
-            worst: price.cost(input_guess + input_guess / 2, u64::from(max_output)),
-            cloud: !provider.local,
-            budget: Usd::from_dollars(config.daily_budget_usd),
-            hourly_max: config.max_cloud_requests_per_hour,
-        };
-        let held = match self.ledger.reserve(&ask) {
+        let bill = Bill::new(work, provider);
+        let held = match self.ledger.reserve(&bill.ask(config, provider)) {
             Ok(held) => held,
-            Err(error) => return Tried::Refused(named(error)),
+            Err(error) => return Tried::Refused(work.named(provider, error)),
         };
         let wire = WireRequest {
             request: work.request,
             system: work.system,
             model,
-            max_output_tokens: max_output,
+            max_output_tokens: bill.max_output,
             temperature: work.request.temperature.unwrap_or(config.llm_temperature),
             stream: on_delta.is_some(),
             options: &provider.row.options,
@@ -183,25 +225,15 @@ impl LlmBridge {
             None => LlmFlow::Continue,
         });
         self.count_attempt(provider, before);
-        let mut spent = Spent {
-            kind: "llm",
-            provider: provider.row.name.clone(),
-            model: model.to_owned(),
-            price_source: price.source,
-            caller: work.call.caller.clone(),
-            outcome: "ok".to_owned(),
-            ..Spent::default()
-        };
         match result {
             Ok(done) => {
                 pass.succeeded();
-                let usage = usage_of(&done.answer, input_guess);
-                let cost = price.cost(usage.input_tokens, usage.output_tokens);
+                let usage = usage_of(&done.answer, bill.input_guess);
+                let spent = bill.spent(work, provider, usage, "ok");
+                let cost = spent.cost;
                 self.count_tokens(provider, usage, cost);
-                (spent.input_tokens, spent.output_tokens) = (usage.input_tokens, usage.output_tokens);
-                (spent.estimated, spent.cost) = (usage.estimated, cost);
                 held.settle(spent);
-                Tried::Answer(done, usage, cost, price)
+                Tried::Answer(done, usage, cost, bill.price)
             }
             Err(AttemptError { error, billed_text }) => {
                 match error.code {
@@ -210,15 +242,13 @@ impl LlmBridge {
                     _ => pass.succeeded(),
                 }
                 ProviderCounts::add(&provider.counts.failures, 1);
-                error.code.as_str().clone_into(&mut spent.outcome);
                 // An answer that broke off is billed by most providers: what was read and what came of it.
-                if let Some(text) = billed_text {
-                    spent.estimated = true;
-                    (spent.input_tokens, spent.output_tokens) = (input_guess, estimate_tokens(&text));
-                    spent.cost = price.cost(spent.input_tokens, spent.output_tokens);
-                }
-                held.settle(spent);
-                Tried::Failed(named(error), delivered)
+                let usage = match billed_text {
+                    Some(text) => LlmUsage::new(bill.input_guess, estimate_tokens(&text), true),
+                    None => LlmUsage::default(),
+                };
+                held.settle(bill.spent(work, provider, usage, error.code.as_str()));
+                Tried::Failed(work.named(provider, error), delivered)
             }
         }
     }
@@ -249,7 +279,7 @@ impl LlmBridge {
         price: Price,
         attempts: u32,
     ) -> (LlmResponse, String) {
-        let model = work.request.model.as_deref().unwrap_or(&provider.row.model);
+        let model = work.model_of(provider);
         let mut response = LlmResponse::default();
         response.text_response = shape_output(&done.answer.text, work.request.output);
         response.explanation = format!(

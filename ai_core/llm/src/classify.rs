@@ -48,7 +48,7 @@ pub(crate) fn classify_status(
         details = key.redact(&details);
     }
     let mut error = LlmError::new(code, details).with_status(status);
-    if let (true, Some(pause)) = (status == 429 || status == 503, retry_after) {
+    if let (true, Some(pause)) = (code.is_retried(), retry_after) {
         error = error.with_retry_after(pause);
     }
     error

@@ -124,7 +124,7 @@ impl Endpoint {
         for (name, value) in call.headers {
             request = request.header(name.as_str(), value.expose());
         }
-        let sent = request.send(call.body).map_err(|e| self.fault(e, call.cancel, left));
+        let sent = request.send(call.body).map_err(|e| Self::fault(e, call.cancel));
         let mut lease =
             Lease { endpoint: self, agent: Some(agent), hook: Some(hook), cancel: call.cancel.clone() };
         let response = match sent {
@@ -145,13 +145,11 @@ impl Endpoint {
             reader: reader_of(body),
             read_bytes: 0,
             response_bytes_max: call.response_bytes_max,
-            left,
             lease,
         })
     }
 
-    fn fault(&self, error: ureq::Error, cancel: &CancelToken, left: Duration) -> HttpFault {
-        let _ = left;
+    fn fault(error: ureq::Error, cancel: &CancelToken) -> HttpFault {
         if cancel.is_cancelled() { HttpFault::Cancelled } else { judge(error) }
     }
 }
@@ -227,7 +225,6 @@ pub(crate) struct HttpAnswer<'e> {
     reader: BodyReader<'static>,
     read_bytes: usize,
     response_bytes_max: usize,
-    left: Duration,
     lease: Lease<'e>,
 }
 
@@ -238,8 +235,7 @@ impl HttpAnswer<'_> {
         if self.lease.cancel.is_cancelled() {
             return Err(HttpFault::Cancelled);
         }
-        let count =
-            read.map_err(|e| self.lease.endpoint.fault(ureq::Error::from(e), &self.lease.cancel, self.left))?;
+        let count = read.map_err(|e| Endpoint::fault(ureq::Error::from(e), &self.lease.cancel))?;
         self.read_bytes = self.read_bytes.saturating_add(count);
         if self.read_bytes > self.response_bytes_max {
             return Err(HttpFault::TooLarge(self.response_bytes_max));
@@ -260,3 +256,6 @@ impl HttpAnswer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,15 +146,18 @@ impl Pool {
         );
         let is_embed = matches!(job.work, JobWork::Embed { .. });
         let cancel = job.call.cancel.clone();
-        let (id, cell) = {
+        let (id, cell, is_next) = {
             let mut state = self.wait_for_room(&job, bytes, deadline)?;
-            state.accept(job.work, job.call, bytes, deadline)
+            let (id, cell) = state.accept(job.work, job.call, bytes, deadline);
+            (id, cell, state.is_next(id))
         };
         self.shared.work.notify_one();
         if is_embed {
             self.shared.gather.notify_all();
         }
-        self.shared.timer.notify_all();
+        if is_next {
+            self.shared.timer.notify_all();
+        }
         let weak: Weak<Shared> = Arc::downgrade(&self.shared);
         let hook = cancel.on_cancel(move || {
             if let Some(shared) = weak.upgrade() {

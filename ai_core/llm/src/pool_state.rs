@@ -1,13 +1,18 @@
 //! Book-keeping of the pool under one lock: lanes, fairness, counters, deadlines, the one answer; it runs nothing.
 
+mod batch;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use ai_core::{CallContext, CancelHook, CancelToken, EmbedKind, LlmError, LlmErrorCode, Priority};
+use ai_core::{CallContext, CancelHook, CancelToken, LlmError, LlmErrorCode, Priority};
 
-use crate::pool_job::{Cell, JobError, JobOutput, JobResult, JobWork};
+use crate::pool_job::{Cell, JobResult, JobWork};
+
+pub(crate) use batch::BatchKey;
+use batch::{Batch, EmbedJob, InputKey, split};
 
 /// Lanes: interactive embed and rerank, interactive LLM, background embed and rerank, background LLM.
 pub(crate) const FAST: usize = 0;
@@ -19,8 +24,6 @@ const LANES: usize = 4;
 const TURNS: [usize; 8] = [FAST, LLM, FAST, LLM, FAST_BACKGROUND, FAST, LLM, LLM_BACKGROUND];
 /// How long a running job may report its own lateness before the pool answers for it.
 const LATE_GRACE: Duration = Duration::from_millis(80);
-/// Bytes of one embedding call.
-const BATCH_BYTES_MAX: usize = 1_048_576;
 /// Answers from which the drain rate is taken.
 const DRAIN_SAMPLES: usize = 64;
 
@@ -102,32 +105,6 @@ impl Outcome {
     }
 }
 
-/// Embed jobs with the same key may share a call.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct BatchKey {
-    pub(crate) lane: usize,
-    pub(crate) model: Arc<str>,
-    pub(crate) kind: EmbedKind,
-}
-
-/// One text to be embedded, the same for every job that wants it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct InputKey {
-    model: Arc<str>,
-    kind: EmbedKind,
-    pub(crate) text: Arc<str>,
-}
-
-struct EmbedJob {
-    key: BatchKey,
-    inputs: Vec<Arc<str>>,
-    /// First input that is in no call yet.
-    next: usize,
-    missing: usize,
-    slots: Vec<Option<Vec<f32>>>,
-    batches: Vec<u64>,
-}
-
 /// What a worker needs to run a job that is not embedding.
 pub(crate) struct Run {
     pub(crate) id: u64,
@@ -135,17 +112,6 @@ pub(crate) struct Run {
     pub(crate) work: JobWork,
     pub(crate) call: CallContext,
     pub(crate) waited: Duration,
-}
-
-/// A call that serves one or several embed jobs.
-pub(crate) struct Batch {
-    pub(crate) call: CallContext,
-    deadline: Instant,
-    /// Who waits for which text.
-    waiters: HashMap<InputKey, Vec<(u64, usize)>>,
-    /// The texts, each once, in the order of the call.
-    pub(crate) texts: Vec<InputKey>,
-    jobs: HashSet<u64>,
 }
 
 /// What a worker does next.
@@ -321,6 +287,11 @@ impl State {
         self.stats.queued += 1;
         self.stats.queued_bytes += bytes as u64;
         (id, cell)
+    }
+
+    /// Whether this job's deadline is the next one, so that the timer must look again.
+    pub(crate) fn is_next(&self, id: u64) -> bool {
+        self.watches.first().is_some_and(|(_, first)| *first == id)
     }
 
     /// Keeps the hook of the caller's token with the job; given back when the job is already answered.
@@ -500,187 +471,5 @@ impl State {
     /// The lane's worker is free again.
     pub(crate) fn release(&mut self, lane: usize) {
         self.running[lane] -= 1;
-    }
-
-    /// Whether a call for `key` would be full.
-    pub(crate) fn is_full(&self, key: &BatchKey) -> bool {
-        self.waiting_inputs.get(key).is_none_or(|n| *n == 0 || *n >= self.limits.batch_size)
-    }
-
-    /// Ends the collecting for `key`: `first` and its companions become one call; `None` when every text is
-    /// already being embedded or nobody is left.
-    pub(crate) fn collect(&mut self, first: u64, key: &BatchKey) -> Option<u64> {
-        self.gathering.remove(key);
-        self.next_id += 1;
-        let number = self.next_id;
-        let mut batch = Batch {
-            call: CallContext::default(),
-            deadline: Instant::now(),
-            waiters: HashMap::new(),
-            texts: Vec::new(),
-            jobs: HashSet::new(),
-        };
-        let mut bytes = 0;
-        for id in self.companions(first, key) {
-            if !self.take_inputs(id, number, &mut batch, &mut bytes) {
-                break;
-            }
-        }
-        if batch.texts.is_empty() {
-            return None;
-        }
-        if let Some(entry) = batch.jobs.iter().min().and_then(|id| self.entries.get(id)) {
-            batch.call.caller.clone_from(&entry.call.caller);
-            batch.call.request_id.clone_from(&entry.call.request_id);
-            batch.call.priority = entry.call.priority;
-        }
-        batch.call.deadline = Some(ai_core::Deadline::at(batch.deadline));
-        self.batches.insert(number, batch);
-        self.stats.embed_calls += 1;
-        Some(number)
-    }
-
-    /// Jobs of `key` in the order of the lane's turns, `first` first.
-    fn companions(&self, first: u64, key: &BatchKey) -> Vec<u64> {
-        let lane = &self.lanes[key.lane];
-        let mut queues: Vec<_> =
-            lane.turn.iter().filter_map(|caller| lane.queues.get(caller)).map(VecDeque::iter).collect();
-        let mut ids = vec![first];
-        let mut moved = true;
-        while moved && ids.len() <= self.limits.batch_size {
-            moved = false;
-            for queue in &mut queues {
-                let of_key = |id: &&u64| {
-                    **id != first
-                        && self.entries.get(id).and_then(|e| e.embed.as_ref()).is_some_and(|j| &j.key == key)
-                };
-                if let Some(id) = queue.find(of_key) {
-                    ids.push(*id);
-                    moved = true;
-                }
-            }
-        }
-        ids
-    }
-
-    /// Moves texts of one job into the call; false when the call is full.
-    fn take_inputs(&mut self, id: u64, number: u64, batch: &mut Batch, bytes: &mut usize) -> bool {
-        let (size, mut taken, mut own, mut full) = (self.limits.batch_size, 0, false, false);
-        let Some(entry) = self.entries.get_mut(&id) else { return true };
-        let Some(job) = entry.embed.as_mut() else { return true };
-        let key = job.key.clone();
-        let now = Instant::now();
-        let halfway = now + entry.deadline.saturating_duration_since(now) / 2;
-        while let Some(text) = job.inputs.get(job.next) {
-            let input = InputKey { model: key.model.clone(), kind: key.kind, text: text.clone() };
-            let place = (id, job.next);
-            let running = self.inflight.get(&input).copied().filter(|n| *n != number);
-            // Not into a call that would give up long before this job has to.
-            let joined = running.and_then(|n| self.batches.get_mut(&n)).filter(|b| b.deadline >= halfway);
-            if let Some(other) = joined {
-                other.waiters.entry(input).or_default().push(place);
-                other.jobs.insert(id);
-                job.batches.extend(running);
-            } else if let Some(waiters) = batch.waiters.get_mut(&input) {
-                waiters.push(place);
-                own = true;
-            } else {
-                let more = text.len();
-                if batch.texts.len() >= size || (!batch.texts.is_empty() && *bytes + more > BATCH_BYTES_MAX) {
-                    full = true;
-                    break;
-                }
-                *bytes += more;
-                own = true;
-                batch.waiters.insert(input.clone(), vec![place]);
-                batch.texts.push(input.clone());
-                self.inflight.entry(input).or_insert(number);
-            }
-            job.next += 1;
-            taken += 1;
-        }
-        if own {
-            batch.jobs.insert(id);
-            batch.deadline = batch.deadline.max(entry.deadline);
-            job.batches.push(number);
-        }
-        if job.next >= job.inputs.len() {
-            entry.in_lane = false;
-            let caller = entry.caller.clone();
-            self.lanes[key.lane].remove(&caller, id);
-        }
-        self.fewer_waiting(&key, taken);
-        if taken > 0 {
-            self.activate(id);
-        }
-        !full
-    }
-
-    pub(crate) fn batch(&self, number: u64) -> Option<(CallContext, Vec<InputKey>)> {
-        self.batches.get(&number).map(|b| (b.call.clone(), b.texts.clone()))
-    }
-
-    /// Hands the vectors of a call, or its failure, to everybody who waits for them.
-    pub(crate) fn deliver(
-        &mut self,
-        number: u64,
-        result: Result<Vec<Vec<f32>>, JobError>,
-        after: &mut After,
-    ) {
-        let Some(mut batch) = self.batches.remove(&number) else { return };
-        for text in &batch.texts {
-            if self.inflight.get(text) == Some(&number) {
-                self.inflight.remove(text);
-            }
-        }
-        let vectors = match result {
-            Ok(vectors) if vectors.len() == batch.texts.len() => vectors,
-            Ok(vectors) => {
-                let why = format!("{} vectors came for {} texts", vectors.len(), batch.texts.len());
-                let error = LlmError::new(LlmErrorCode::Internal, why);
-                return self.fail_all(&batch, &error.into(), after);
-            }
-            Err(error) => return self.fail_all(&batch, &error, after),
-        };
-        for (text, vector) in batch.texts.iter().zip(vectors) {
-            for (id, at) in batch.waiters.remove(text).unwrap_or_default() {
-                self.fill_slot(id, at, vector.clone(), after);
-            }
-        }
-    }
-
-    fn fail_all(&mut self, batch: &Batch, error: &JobError, after: &mut After) {
-        for (id, _) in batch.waiters.values().flatten() {
-            let result = Err(error.clone());
-            let outcome = Outcome::of(&result);
-            self.finish(*id, result, outcome, after);
-        }
-    }
-
-    fn fill_slot(&mut self, id: u64, at: usize, vector: Vec<f32>, after: &mut After) {
-        let Some(job) = self.entries.get_mut(&id).and_then(|e| e.embed.as_mut()) else { return };
-        if let Some(slot) = job.slots.get_mut(at)
-            && slot.replace(vector).is_none()
-        {
-            job.missing -= 1;
-        }
-        if job.missing == 0 {
-            let vectors = std::mem::take(&mut job.slots).into_iter().flatten().collect();
-            self.finish(id, Ok(JobOutput::Vectors(vectors)), Outcome::Completed, after);
-        }
-    }
-}
-
-fn split(work: JobWork, lane: usize) -> (Option<JobWork>, Option<EmbedJob>) {
-    match work {
-        JobWork::Embed { model, inputs, kind } => {
-            let key = BatchKey { lane, model: Arc::from(model), kind };
-            let missing = inputs.len();
-            let inputs = inputs.into_iter().map(Arc::from).collect();
-            let job =
-                EmbedJob { key, inputs, next: 0, missing, slots: vec![None; missing], batches: Vec::new() };
-            (None, Some(job))
-        }
-        other => (Some(other), None),
     }
 }

@@ -43,6 +43,12 @@ pub(crate) fn candidates(
             )
         }));
     }
+    // A pinned model goes to the providers that have it, and to any of them only when none has.
+    if let Some(model) = &request.model
+        && found.iter().any(|p| &p.row.model == model)
+    {
+        found.retain(|p| &p.row.model == model);
+    }
     let latency_ms = request.max_latency_ms;
     let local_first = config.prefer_local_models || (latency_ms > 0 && latency_ms < LATENCY_LOCAL_MS);
     let rank = |p: &Provider| {
@@ -147,7 +153,7 @@ mod tests {
         let all = [
             provider("cloud", "https://a.example/", |r| r.priority = -5),
             provider("local", "http://127.0.0.1:1/", |_| ()),
-            provider("local2", "http://127.0.0.1:2/", |_| ()),
+            provider("local2", "http://127.0.0.1:2/", |r| r.model = "m2".into()),
             provider("off", "http://127.0.0.1:3/", |r| r.active = false),
         ];
         all[1].latency.record(900.0);
@@ -158,6 +164,10 @@ mod tests {
         assert_eq!(order(&all, &config, &request), ["cloud", "local2", "local"]);
         request.max_latency_ms = 400;
         assert_eq!(order(&all, &config, &request), ["local2", "cloud", "local"]);
+        request.model = Some("unknown".into());
+        assert_eq!(order(&all, &config, &request).len(), 3);
+        request.model = Some("m2".into());
+        assert_eq!(order(&all, &config, &request), ["local2"]);
         request.provider = Some("local".into());
         assert_eq!(order(&all, &config, &request), ["local"]);
         request.provider = Some("off".into());

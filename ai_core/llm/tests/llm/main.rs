@@ -8,3 +8,4 @@ mod pool;
 mod server;
 mod service;
 mod streams;
+mod variables;
