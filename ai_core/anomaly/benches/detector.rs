@@ -10,7 +10,13 @@ use std::hint::black_box;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-const STATEMENT: &str = "SELECT id, username, email FROM users WHERE username = 'alice.brow' AND active = 1234";
+const STATEMENT: &str =
+    "SELECT id, username, email FROM users WHERE username = 'alice.brow' AND active = 1234";
+
+/// A bench has nobody to report to.
+fn must<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|e| panic!("{e:?}"))
+}
 
 fn detector() -> Detector {
     let mut config = DetectorConfig::default();
@@ -18,7 +24,7 @@ fn detector() -> Detector {
     // Benches send more than any client: the limit must not turn them into incidents.
     config.rate_limit_per_s = 10_000;
     config.rate_window_s = 3_600;
-    let d = Detector::new(config.clone()).unwrap();
+    let d = must(Detector::new(config.clone()));
     for sql in known() {
         for _ in 0..3 {
             _ = d.check(&context(&sql));
@@ -26,7 +32,7 @@ fn detector() -> Detector {
     }
     d.finish_learning("bench");
     config.mode = Mode::Enforce;
-    d.set_config(config).unwrap();
+    must(d.set_config(config));
     d
 }
 
@@ -44,7 +50,9 @@ fn context(sql: &str) -> StatementContext<'_> {
 /// Distinct digests of the same length, more than the detector remembers.
 fn novel() -> Vec<String> {
     (0..200_000)
-        .map(|i| format!("SELECT id, c{i:06}, email FROM users WHERE username = 'alice.brow' AND active = 1234"))
+        .map(|i| {
+            format!("SELECT id, c{i:06}, email FROM users WHERE username = 'alice.brow' AND active = 1234")
+        })
         .collect()
 }
 
@@ -73,7 +81,7 @@ fn small(c: &mut Criterion) {
 fn novel_off() -> Detector {
     let mut config = DetectorConfig::default();
     config.enabled = false;
-    Detector::new(config).unwrap()
+    must(Detector::new(config))
 }
 
 fn long(c: &mut Criterion) {
@@ -83,7 +91,8 @@ fn long(c: &mut Criterion) {
     for kib in [1_usize, 16, 128, 1024] {
         let names: String = (0..).map(|i| format!("t.column_{i} > {i} AND ")).take(kib * 1024 / 20).collect();
         let sql = format!("SELECT a FROM t WHERE {names} b = 1");
-        let rows: String = (0..).map(|i| format!("({i}, 'name {i}', NULL), ")).take(kib * 1024 / 24).collect();
+        let rows: String =
+            (0..).map(|i| format!("({i}, 'name {i}', NULL), ")).take(kib * 1024 / 24).collect();
         let insert = format!("INSERT INTO t VALUES {rows} (1, 'x', NULL)");
         for (name, text) in [("conditions", sql), ("rows", insert)] {
             g.throughput(Throughput::Bytes(text.len() as u64));
@@ -115,14 +124,38 @@ struct Naive {
 
 impl Naive {
     fn new() -> Self {
-        let build = |p: &str| RegexBuilder::new(p).case_insensitive(true).build().unwrap();
+        let build = |p: &str| must(RegexBuilder::new(p).case_insensitive(true).build());
         let words = [
-            "union\\s+(all\\s+)?select", "or\\s+\\d+\\s*=\\s*\\d+", "or\\s+'[^']*'\\s*=\\s*'[^']*'", "--\\s*$", "/\\*.*\\*/",
-            ";\\s*(drop|delete|insert|update|alter)", "sleep\\s*\\(", "benchmark\\s*\\(", "pg_sleep", "waitfor\\s+delay",
-            "load_file\\s*\\(", "into\\s+(out|dump)file", "information_schema", "sqlite_master", "pg_catalog",
-            "extractvalue\\s*\\(", "updatexml\\s*\\(", "char\\s*\\(\\s*\\d+", "0x[0-9a-f]{4,}", "concat\\s*\\(.*select",
-            "xp_cmdshell", "exec\\s*\\(", "order\\s+by\\s+\\d{2,}", "group\\s+by.*having\\s+\\d", "case\\s+when.*then",
-            "ascii\\s*\\(\\s*substr", "if\\s*\\(.*,.*,.*\\)", "<script", "javascript:", "having\\s+\\d+\\s*=\\s*\\d+",
+            "union\\s+(all\\s+)?select",
+            "or\\s+\\d+\\s*=\\s*\\d+",
+            "or\\s+'[^']*'\\s*=\\s*'[^']*'",
+            "--\\s*$",
+            "/\\*.*\\*/",
+            ";\\s*(drop|delete|insert|update|alter)",
+            "sleep\\s*\\(",
+            "benchmark\\s*\\(",
+            "pg_sleep",
+            "waitfor\\s+delay",
+            "load_file\\s*\\(",
+            "into\\s+(out|dump)file",
+            "information_schema",
+            "sqlite_master",
+            "pg_catalog",
+            "extractvalue\\s*\\(",
+            "updatexml\\s*\\(",
+            "char\\s*\\(\\s*\\d+",
+            "0x[0-9a-f]{4,}",
+            "concat\\s*\\(.*select",
+            "xp_cmdshell",
+            "exec\\s*\\(",
+            "order\\s+by\\s+\\d{2,}",
+            "group\\s+by.*having\\s+\\d",
+            "case\\s+when.*then",
+            "ascii\\s*\\(\\s*substr",
+            "if\\s*\\(.*,.*,.*\\)",
+            "<script",
+            "javascript:",
+            "having\\s+\\d+\\s*=\\s*\\d+",
         ];
         Self {
             rules: words.iter().map(|w| build(w)).collect(),
@@ -145,7 +178,7 @@ impl Naive {
         let text = text.to_uppercase();
         let raw = sql.to_lowercase();
         let hits = self.rules.iter().filter(|r| r.is_match(&raw) || r.is_match(&text)).count();
-        *self.seen.lock().unwrap().entry(text).or_default() += 1;
+        *must(self.seen.lock()).entry(text).or_default() += 1;
         hits
     }
 }

@@ -54,8 +54,13 @@ impl WordCache {
     pub(crate) fn put(&self, key: u64, [a, b, c]: [u64; 3]) {
         let at = self.set(key);
         let ways = &self.slots[at..at + WAYS];
-        let empty = ways.iter().position(|s| s.check.load(Ordering::Relaxed) == 0);
-        let slot = &ways[empty.unwrap_or((key >> 60) as usize % WAYS)];
+        let holds = |s: &Slot| {
+            let words = [&s.a, &s.b, &s.c].map(|w| w.load(Ordering::Relaxed));
+            s.check.load(Ordering::Relaxed) == seal(key, words) && words[0] != 0
+        };
+        let same = ways.iter().position(holds);
+        let empty = || ways.iter().position(|s| s.check.load(Ordering::Relaxed) == 0);
+        let slot = &ways[same.or_else(empty).unwrap_or((key >> 60) as usize % WAYS)];
         slot.a.store(a, Ordering::Relaxed);
         slot.b.store(b, Ordering::Relaxed);
         slot.c.store(c, Ordering::Relaxed);
@@ -74,6 +79,8 @@ mod tests {
             let key = k.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             c.put(key, [k, k + 1, 0]);
             assert_eq!(c.get(key), Some([k, k + 1, 0]));
+            c.put(key, [k, 7, 9]);
+            assert_eq!(c.get(key), Some([k, 7, 9]));
         }
         assert_eq!(c.get(0x1234_5678_9ABC), None);
     }

@@ -210,9 +210,7 @@ mod tests {
     #[test]
     fn defaults_are_valid_and_bounds_are_named() {
         DetectorConfig::default().validate().unwrap();
-        let mut c = DetectorConfig::default();
-        c.risk_threshold = 101;
-        c.rate_window_s = 0;
+        let c = DetectorConfig { risk_threshold: 101, rate_window_s: 0, ..DetectorConfig::default() };
         let e = c.validate().unwrap_err();
         assert_eq!(e.0.len(), 2);
         assert!(e.to_string().contains("rate_window_s = 0 is outside 1 to 3600"));

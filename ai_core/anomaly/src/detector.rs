@@ -125,7 +125,11 @@ impl Detector {
         Self::build(config, clock, RandomState::new().hash_one(0x5EED_u64))
     }
 
-    pub(crate) fn build(config: DetectorConfig, clock: Arc<dyn Clock>, seed: u64) -> Result<Self, ConfigError> {
+    pub(crate) fn build(
+        config: DetectorConfig,
+        clock: Arc<dyn Clock>,
+        seed: u64,
+    ) -> Result<Self, ConfigError> {
         config.validate()?;
         let patterns = builtin();
         let lookup = Arc::new(Lookup::build(&patterns, &[]));
@@ -173,7 +177,13 @@ impl Detector {
         })
     }
 
-    fn check_with(&self, policy: &Policy, ctx: &StatementContext<'_>, now_ms: u64, scratch: &mut Scratch) -> Verdict {
+    fn check_with(
+        &self,
+        policy: &Policy,
+        ctx: &StatementContext<'_>,
+        now_ms: u64,
+        scratch: &mut Scratch,
+    ) -> Verdict {
         let (fp, reading) = self.read(ctx, scratch);
         let key = profile_key(self.seed, ctx.user, ctx.client_addr, ctx.schema);
         let mut standing = self.standing(key, policy, ctx, &fp, now_ms);
@@ -421,3 +431,6 @@ fn unpack([word, table, head]: [u64; 3]) -> Analysis {
 fn is_session(fp: &Fingerprint, a: &Analysis) -> bool {
     class_of(fp.first) == StatementClass::Session && a.class == StatementClass::Session
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,12 +20,7 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// Of a statement that was not read.
-    pub(crate) const NONE: Self = Self {
-        digest: 0,
-        structure: 0,
-        key: 0,
-        first: Kw::None,
-    };
+    pub(crate) const NONE: Self = Self { digest: 0, structure: 0, key: 0, first: Kw::None };
 }
 
 const K1: u64 = 0xA076_1D64_78BD_642F;
@@ -256,11 +251,8 @@ impl Digester<'_> {
                 self.put(t.hash << 8 | 0x50 | t.kind as u64);
                 self.run.active = false;
                 self.list_ok = false;
-                self.last = if t.kind == Kind::Dot || t.kind == Kind::Other {
-                    Last::Operator
-                } else {
-                    Last::Operand
-                };
+                self.last =
+                    if t.kind == Kind::Dot || t.kind == Kind::Other { Last::Operator } else { Last::Operand };
                 self.last_kw = Kw::None;
             }
         }
@@ -359,7 +351,9 @@ impl Digester<'_> {
                 self.h.structure = mix(self.h.structure, kind as u64 | hex);
             }
         }
-        if matches!(t.class, LitClass::Script | LitClass::Hex) || (t.class == LitClass::Wild && self.last_kw == Kw::Like) {
+        if matches!(t.class, LitClass::Script | LitClass::Hex)
+            || (t.class == LitClass::Wild && self.last_kw == Kw::Like)
+        {
             self.see(0x80 | t.class as u64);
         }
         if t.kind == Kind::Number && !self.in_row {
@@ -522,3 +516,5 @@ impl Digester<'_> {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -79,8 +79,7 @@ impl IncidentLog {
         if shard_max == 0 {
             return;
         }
-        while shard.len() >= shard_max
-            || shard.front().is_some_and(|i| now.saturating_sub(i.at_ms) > ttl_ms)
+        while shard.len() >= shard_max || shard.front().is_some_and(|i| now.saturating_sub(i.at_ms) > ttl_ms)
         {
             shard.pop_front();
         }
@@ -95,7 +94,7 @@ impl IncidentLog {
                 all.extend(shard.iter().filter(|i| pick(i)).cloned());
             }
         }
-        all.sort_by(|a, b| b.id.cmp(&a.id));
+        all.sort_by_key(|i| std::cmp::Reverse(i.id));
         all.truncate(max);
         all
     }

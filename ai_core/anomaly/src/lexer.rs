@@ -237,10 +237,8 @@ impl<'a> Lexer<'a> {
         let start = self.pos;
         let b = self.src[start];
         let n = self.at(start + 1);
-        if n == b'\'' || n == b'&' {
-            if self.prefixed_text(b | 0x20, n, t) {
-                return;
-            }
+        if (n == b'\'' || n == b'&') && self.prefixed_text(b | 0x20, n, t) {
+            return;
         }
         let mut i = start;
         let mut any = 0_u8;
@@ -424,7 +422,8 @@ impl<'a> Lexer<'a> {
             }
             if capitals {
                 // Quoted names keep their case; without capitals they equal the unquoted name.
-                let exact = name.iter().fold(0_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01B3));
+                let exact =
+                    name.iter().fold(0_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01B3));
                 t.hash = crate::digest::mix(t.hash, exact);
             }
         }
@@ -612,9 +611,8 @@ fn tail_of(body: &[u8], has_code: bool) -> Tail {
             _ => {}
         }
     }
-    let apostrophe_word = body.windows(3).any(|w| {
-        w[1] == b'\'' && w[0].is_ascii_alphabetic() && w[2].is_ascii_alphabetic()
-    });
+    let apostrophe_word =
+        body.windows(3).any(|w| w[1] == b'\'' && w[0].is_ascii_alphabetic() && w[2].is_ascii_alphabetic());
     if lowest < 0 || double % 2 == 1 || (single % 2 == 1 && !apostrophe_word) {
         return Tail::Residue;
     }
@@ -626,9 +624,9 @@ fn has_script(body: &[u8]) -> bool {
     const NEEDLES: [&[u8]; 5] = [b"<script", b"javascript:", b"onerror=", b"onload=", b"</script"];
     body.iter().enumerate().any(|(i, b)| {
         matches!(b | 0x20, b'<' | b'j' | b'o')
-            && NEEDLES.iter().any(|n| {
-                body.get(i..i + n.len()).is_some_and(|w| w.eq_ignore_ascii_case(n))
-            })
+            && NEEDLES.iter().any(|n| body.get(i..i + n.len()).is_some_and(|w| w.eq_ignore_ascii_case(n)))
     })
 }
 
+#[cfg(test)]
+mod tests;

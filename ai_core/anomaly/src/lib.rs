@@ -40,7 +40,8 @@ pub use similarity::{LexicalEmbedder, ThreatEmbedder};
 pub use snapshot::{SNAPSHOT_BYTES_MAX, SnapshotError};
 pub use text::{NORMALIZED_BYTES_MAX, normalize};
 pub use threat::{
-    ALLOW_ENTRIES_MAX, AllowEntry, EXAMPLE_BYTES_MAX, Origin, PATTERNS_MAX, ThreatError, ThreatPattern, ThreatType,
+    ALLOW_ENTRIES_MAX, AllowEntry, EXAMPLE_BYTES_MAX, Origin, PATTERNS_MAX, ThreatError, ThreatPattern,
+    ThreatType,
 };
 pub use token::Dialect;
 pub use verdict::{Action, DenyCode, IncidentId, Verdict};

@@ -199,7 +199,13 @@ impl<'a> Machine<'a> {
         std::mem::swap(&mut self.frames, frames);
     }
 
-    fn complete(mut self, tokens: &mut Vec<Tok>, frames: &mut Vec<Frame>, marks: &Marks, mode: SqlMode) -> Analysis {
+    fn complete(
+        mut self,
+        tokens: &mut Vec<Tok>,
+        frames: &mut Vec<Frame>,
+        marks: &Marks,
+        mode: SqlMode,
+    ) -> Analysis {
         self.feed(tokens, frames, true);
         std::mem::swap(&mut self.frames, frames);
         self.finish(marks);
@@ -276,7 +282,9 @@ impl Machine<'_> {
             Kind::Number | Kind::Text => self.literal(&t, &next),
             Kind::Param => self.operand(Operand::named(t.hash, 0)),
             Kind::Variable => {
-                if matches!(self.first, Kw::Prepare | Kw::Call) && matches!(self.prev.kw, Kw::From | Kw::Immediate) {
+                if matches!(self.first, Kw::Prepare | Kw::Call)
+                    && matches!(self.prev.kw, Kw::From | Kw::Immediate)
+                {
                     self.raise(Signal::Dynamic);
                 }
                 let f = if t.kw == Kw::Version { flag::SYS | flag::CONST } else { flag::VAR };
@@ -284,6 +292,8 @@ impl Machine<'_> {
             }
             Kind::LParen => self.open(Opener::Group, Kw::None),
             Kind::RParen => self.close(),
+            Kind::LBracket => self.open_bracket(),
+            Kind::RBracket => self.close_bracket(),
             Kind::Comma => self.comma(),
             Kind::Semi => self.semicolon(&next),
             Kind::Compare => self.compare(t.op),
@@ -319,11 +329,13 @@ impl Machine<'_> {
                 self.body = true;
             }
         } else if !self.body {
-            self.raise(if matches!(t.kw, Kw::Drop | Kw::Grant) || (t.kw == Kw::Create && next.kw == Kw::User) {
-                Signal::StackedDrop
-            } else {
-                Signal::Stacked
-            });
+            self.raise(
+                if matches!(t.kw, Kw::Drop | Kw::Grant) || (t.kw == Kw::Create && next.kw == Kw::User) {
+                    Signal::StackedDrop
+                } else {
+                    Signal::Stacked
+                },
+            );
         }
         let clause = match t.kw {
             Kw::Update => Clause::Target,
@@ -352,7 +364,7 @@ impl Machine<'_> {
         let mut open = self.overflow > 0;
         self.overflow = 0;
         while self.frames.len() > 1 {
-            if self.top().opener != Opener::Case {
+            if !matches!(self.top().opener, Opener::Case | Opener::Bracket) {
                 open = true;
             }
             self.pop_frame();
@@ -420,11 +432,13 @@ impl Machine<'_> {
         if t.class == crate::token::LitClass::Script {
             self.raise(Signal::Script);
         }
-        if t.kind == Kind::Text && matches!(self.first, Kw::Prepare | Kw::Call) && self.embedded.is_none() {
-            if self.prev.kw == Kw::From || self.prev.kw == Kw::Immediate || self.prev.kw == Kw::As {
-                let (from, to) = ((t.hash >> 32) as usize, (t.hash & 0xFFFF_FFFF) as usize);
-                self.embedded = Some((from, to));
-            }
+        if t.kind == Kind::Text
+            && matches!(self.first, Kw::Prepare | Kw::Call)
+            && self.embedded.is_none()
+            && (self.prev.kw == Kw::From || self.prev.kw == Kw::Immediate || self.prev.kw == Kw::As)
+        {
+            let (from, to) = ((t.hash >> 32) as usize, (t.hash & 0xFFFF_FFFF) as usize);
+            self.embedded = Some((from, to));
         }
         let glued = !t.spaced && self.prev.end == t.start;
         let broken = match self.prev.kind {
@@ -536,3 +550,6 @@ impl Machine<'_> {
         f.ctx().is_judged() || (f.ctx() == Ctx::Select && f.outer.is_judged())
     }
 }
+
+#[cfg(test)]
+mod tests;

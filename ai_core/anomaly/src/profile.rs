@@ -51,7 +51,11 @@ pub(crate) enum Insert {
 impl TagSet {
     pub(crate) fn new(max: usize) -> Self {
         let slots = (max + max / 2).next_power_of_two();
-        Self { slots: (0..slots).map(|_| AtomicU32::new(0)).collect(), len: AtomicU32::new(0), max: max as u32 }
+        Self {
+            slots: (0..slots).map(|_| AtomicU32::new(0)).collect(),
+            len: AtomicU32::new(0),
+            max: max as u32,
+        }
     }
 
     fn probes(&self, hash: u64) -> impl Iterator<Item = &AtomicU32> {
@@ -210,7 +214,13 @@ pub(crate) const BEHAVIOUR: [(&str, f32); 14] = [
 ];
 
 impl Profile {
-    pub(crate) fn new(user: &str, host: Option<IpAddr>, schema: &str, digests_max: usize, now_ms: u64) -> Self {
+    pub(crate) fn new(
+        user: &str,
+        host: Option<IpAddr>,
+        schema: &str,
+        digests_max: usize,
+        now_ms: u64,
+    ) -> Self {
         let zeros = |n: usize| (0..n).map(|_| AtomicU32::new(0)).collect::<Box<[_]>>();
         Self {
             user: user.to_owned(),
@@ -296,7 +306,9 @@ impl Profile {
         let tag = prefix_tag(addr);
         for slot in &self.hosts {
             let v = slot.load(Ordering::Relaxed);
-            if v == tag || (v == 0 && slot.compare_exchange(0, tag, Ordering::AcqRel, Ordering::Relaxed).is_ok()) {
+            if v == tag
+                || (v == 0 && slot.compare_exchange(0, tag, Ordering::AcqRel, Ordering::Relaxed).is_ok())
+            {
                 return;
             }
         }
@@ -326,7 +338,8 @@ impl Profile {
                 }
             }
             None if learned >= PROFILE_STATEMENTS_MIN => {
-                let chance = (f64::from(self.tables_once.load(Ordering::Relaxed)) + 1.0) / (learned as f64 + 1.0);
+                let chance =
+                    (f64::from(self.tables_once.load(Ordering::Relaxed)) + 1.0) / (learned as f64 + 1.0);
                 if chance <= TABLE_NOVELTY_MAX {
                     bits |= behaviour::NOVEL_TABLE;
                 }
@@ -345,7 +358,10 @@ impl Profile {
 
     pub(crate) fn off_hours(&self, now_ms: u64) -> bool {
         let learned = self.learned.load(Ordering::Relaxed);
-        let span = self.last_learned_ms.load(Ordering::Relaxed).saturating_sub(self.since_ms.load(Ordering::Relaxed));
+        let span = self
+            .last_learned_ms
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.since_ms.load(Ordering::Relaxed));
         learned >= HOURS_STATEMENTS_MIN
             && span >= HOURS_SPAN_MS
             && u64::from(self.hours[hour_of_week(now_ms)].load(Ordering::Relaxed)) * 1000 < learned
@@ -441,7 +457,9 @@ impl Profile {
         let heads = p.heads.slots.len();
         if !p.digests.restore(d.slots, &d.digests)
             || !p.heads.restore(heads, &d.heads)
-            || d.hours.len() != HOURS || d.hosts.len() != HOSTS {
+            || d.hours.len() != HOURS
+            || d.hosts.len() != HOSTS
+        {
             return None;
         }
         for (i, tag, statements, once) in &d.tables {
@@ -570,7 +588,14 @@ mod tests {
     #[test]
     fn heat_decays() {
         let p = Profile::new("app", None, "", 64, 0);
-        let o = |t: u64| Outcome { digest: 1, time_ms: t, rows: 1, refused: false, slow_ms: 5000, rows_limit: 10 };
+        let o = |t: u64| Outcome {
+            digest: 1,
+            time_ms: t,
+            rows: 1,
+            refused: false,
+            slow_ms: 5000,
+            rows_limit: 10,
+        };
         for _ in 0..10 {
             assert_eq!(p.outcome(&o(10), 1_000_000), 0);
         }

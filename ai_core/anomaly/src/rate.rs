@@ -85,7 +85,8 @@ impl MinuteHistory {
     pub(crate) fn count(&self, now_ms: u64) -> bool {
         let minute = now_ms / 60_000;
         let known = self.minute.load(Ordering::Relaxed);
-        if known != minute && self.minute.compare_exchange(known, minute, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        if known != minute
+            && self.minute.compare_exchange(known, minute, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
             let done = self.current.swap(0, Ordering::AcqRel);
             if known != 0 && done > 0 {
@@ -99,7 +100,8 @@ impl MinuteHistory {
 
     /// Median + 6 MAD, at least twice the largest minute but one.
     fn renew(&self) {
-        let mut v: Vec<u32> = self.ring.iter().map(|a| a.load(Ordering::Relaxed)).filter(|n| *n > 0).collect();
+        let mut v: Vec<u32> =
+            self.ring.iter().map(|a| a.load(Ordering::Relaxed)).filter(|n| *n > 0).collect();
         if v.len() < MINUTES_MIN {
             return;
         }

@@ -33,7 +33,7 @@ signals! {
     ConstPair = "sqli.contradiction" 0.35;
     UnionProbe = "sqli.union_probe" 0.75;
     UnionPadding = "sqli.union_probe" 0.40;
-    UnionArity = "sqli.union_probe" 0.50;
+    UnionArity = "sqli.union_probe" 0.75;
     UnionPlace = "sqli.union_probe" 0.50;
     UnionSystem = "sqli.union_system" 0.90;
     Stacked = "sqli.stacked" 0.75;

@@ -23,10 +23,8 @@ pub struct LexicalEmbedder;
 impl ThreatEmbedder for LexicalEmbedder {
     fn embed(&self, text: &str) -> Option<Vec<f32>> {
         let mut v = vec![0.0_f32; DIMENSIONS];
-        let words: Vec<u64> = text
-            .split_whitespace()
-            .map(|w| crate::digest::mix(1, hash_of(w.as_bytes())))
-            .collect();
+        let words: Vec<u64> =
+            text.split_whitespace().map(|w| crate::digest::mix(1, hash_of(w.as_bytes()))).collect();
         let mut add = |h: u64, weight: f32| {
             let sign = if h >> 63 == 0 { weight } else { -weight };
             v[(h >> 32) as usize % DIMENSIONS] += sign;

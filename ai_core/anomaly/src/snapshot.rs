@@ -88,7 +88,9 @@ impl Detector {
         let format = |reason: String| SnapshotError::Format { path: path.display().to_string(), reason };
         let file = match std::fs::File::open(path) {
             Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::with_clock(config, clock)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::with_clock(config, clock)?);
+            }
             Err(e) => return Err(io(e)),
         };
         let mut bytes = Vec::new();

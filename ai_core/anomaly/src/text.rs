@@ -52,7 +52,10 @@ fn push(out: &mut String, t: &Tok, tail: &[Tok; 3], sql: &[u8]) {
     let sign = prev.kind == Kind::Arith
         && matches!(prev.op, Op::Minus | Op::Plus)
         && t.is_literal()
-        && !matches!(tail[1].kind, Kind::Word | Kind::QuotedIdent | Kind::Number | Kind::Text | Kind::RParen | Kind::Param);
+        && !matches!(
+            tail[1].kind,
+            Kind::Word | Kind::QuotedIdent | Kind::Number | Kind::Text | Kind::RParen | Kind::Param
+        );
     if sign && out.ends_with(['-', '+']) {
         out.pop();
         while out.ends_with(' ') {
@@ -108,7 +111,10 @@ mod tests {
 
     #[test]
     fn hides_literals_and_folds_lists() {
-        assert_eq!(n("select  a from t where b='x' and c in (1,2, 3)"), "SELECT a FROM t WHERE b = ? AND c IN (?+)");
+        assert_eq!(
+            n("select  a from t where b='x' and c in (1,2, 3)"),
+            "SELECT a FROM t WHERE b = ? AND c IN (?+)"
+        );
         assert_eq!(n("select a from t where b = -5"), "SELECT a FROM t WHERE b = ?");
         assert_eq!(n("select count(*) from t -- x"), "SELECT count(*) FROM t");
     }

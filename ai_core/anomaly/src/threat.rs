@@ -191,7 +191,12 @@ pub(crate) fn builtin() -> Vec<ThreatPattern> {
     let rows = [
         ("tautology", SqlInjection, 9, "SELECT * FROM users WHERE username = 'x' OR 1=1"),
         ("union", SqlInjection, 8, "SELECT name FROM products WHERE id = 1 UNION SELECT password FROM users"),
-        ("comment cut", SqlInjection, 7, "SELECT * FROM users WHERE username = 'admin'-- ' AND password = 'x'"),
+        (
+            "comment cut",
+            SqlInjection,
+            7,
+            "SELECT * FROM users WHERE username = 'admin'-- ' AND password = 'x'",
+        ),
         ("concat", SqlInjection, 8, "SELECT * FROM users WHERE id = CONCAT(CHAR(49), CHAR(50))"),
         ("hex", SqlInjection, 7, "SELECT * FROM users WHERE name = 0x61646D696E OR 1=1"),
         ("sleep", Dos, 6, "SELECT * FROM users WHERE id = 1 AND SLEEP(5)"),

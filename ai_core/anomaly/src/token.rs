@@ -121,12 +121,6 @@ impl Tok {
         end: 0,
     };
 
-    /// The bytes between a text literal's quotes, escapes not undone.
-    pub(crate) fn body<'a>(&self, src: &'a [u8]) -> &'a [u8] {
-        let (from, to) = ((self.hash >> 32) as usize, (self.hash & 0xFFFF_FFFF) as usize);
-        src.get(from..to).unwrap_or(&[])
-    }
-
     pub(crate) fn is_literal(&self) -> bool {
         matches!(self.kind, Kind::Number | Kind::Text)
     }

@@ -142,11 +142,14 @@ impl Detector {
     /// A full list.
     pub fn allow_add(&self, entry: AllowEntry) -> Result<bool, ThreatError> {
         let mut rows = self.rows();
-        let same = |e: &AllowEntry| e.digest == entry.digest && e.user == entry.user && e.schema == entry.schema;
+        let same =
+            |e: &AllowEntry| e.digest == entry.digest && e.user == entry.user && e.schema == entry.schema;
         let found = rows.allow.iter().position(same);
         match found {
             Some(at) => rows.allow[at] = entry,
-            None if rows.allow.len() >= ALLOW_ENTRIES_MAX => return Err(ThreatError::Full(ALLOW_ENTRIES_MAX)),
+            None if rows.allow.len() >= ALLOW_ENTRIES_MAX => {
+                return Err(ThreatError::Full(ALLOW_ENTRIES_MAX));
+            }
             None => rows.allow.push(entry),
         }
         self.publish(&rows);
@@ -229,7 +232,9 @@ impl Detector {
     /// The end of the similarity queue, for the one maintenance thread.
     pub(crate) fn take_queue(&self) -> Option<Receiver<Novel>> {
         let end = self.queue_end.lock().ok()?.take();
-        self.worker.store(end.is_some(), Ordering::Release);
+        if end.is_some() {
+            self.worker.store(true, Ordering::Release);
+        }
         end
     }
 

@@ -83,11 +83,12 @@ impl Detector {
                 deny |= hit.deny;
             }
         }
-        if let Some([_, score, _]) = self.similar.get(fp.digest) {
-            if score > 0 && v.behaviour & behaviour::THREAT_EXACT == 0 {
-                v.behaviour |= behaviour::THREAT_SIMILAR;
-                v.scores.threat_similar = f32::from_bits(score as u32);
-            }
+        if let Some([_, score, _]) = self.similar.get(fp.digest)
+            && score > 0
+            && v.behaviour & behaviour::THREAT_EXACT == 0
+        {
+            v.behaviour |= behaviour::THREAT_SIMILAR;
+            v.scores.threat_similar = f32::from_bits(score as u32);
         }
         deny
     }
@@ -138,7 +139,8 @@ impl Detector {
     fn count_rules(&self, v: &Verdict) {
         for (i, hit) in self.hits.iter().enumerate() {
             let signals = crate::rules::SIGNALS.len();
-            let fired = if i < signals { v.signals >> i & 1 } else { u64::from(v.behaviour >> (i - signals) & 1) };
+            let fired =
+                if i < signals { v.signals >> i & 1 } else { u64::from(v.behaviour >> (i - signals) & 1) };
             if fired == 1 {
                 hit.fetch_add(1, Ordering::Relaxed);
             }

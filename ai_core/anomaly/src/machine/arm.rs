@@ -57,20 +57,19 @@ impl Machine<'_> {
         }
         let uneven = f.first_items > 0 && !f.star && !f.first_star && f.items != f.first_items;
         if uneven {
-            self.raise(Signal::UnionArity);
+            self.raise(if f.first_from { Signal::UnionArity } else { Signal::UnionPadding });
         }
         if !f.first_from {
             return;
         }
-        if !f.has_from && f.const_items == f.items && f.items > 0 {
-            self.raise(Signal::UnionProbe);
-        } else if f.sequence >= 2 && f.pads > 1 || (f.pads > 0 && f.odd_items > 0) {
+        let constant = !f.has_from && f.const_items == f.items && f.items > 0;
+        let counted = f.sequence >= 2 && f.pads > 1;
+        let telling = f.flags & (flag::SYS | flag::ENCODED | flag::HEX) != 0;
+        let reveals = f.odd_items > 0 && (f.pads > 0 || telling || !f.has_from);
+        if constant || counted || reveals {
             self.raise(Signal::UnionProbe);
         } else if f.sequence >= 1 && f.pads > 0 || f.pads >= 2 {
             self.raise(Signal::UnionPadding);
-        }
-        if f.odd_items > 0 && (f.flags & (flag::SYS | flag::ENCODED | flag::HEX) != 0 || !f.has_from) {
-            self.raise(Signal::UnionProbe);
         }
     }
 

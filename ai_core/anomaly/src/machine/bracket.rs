@@ -59,7 +59,12 @@ impl Machine<'_> {
             && (f.clause.is_predicate() || f.leading);
         let under_or = f.link == Link::Or || (f.under_or && opener == Opener::Group);
         f.expect_table &= opener == Opener::Group;
-        let armed = (f.arm > 0 && f.clause == Clause::None).then_some((f.arm, f.first_items, f.first_from, f.first_star));
+        let armed = (f.arm > 0 && f.clause == Clause::None).then_some((
+            f.arm,
+            f.first_items,
+            f.first_from,
+            f.first_star,
+        ));
         let mut frame = Frame::new(opener, ctx);
         if let Some((arm, items, from, star)) = armed.filter(|_| opener == Opener::Group) {
             (frame.arm, frame.first_items, frame.first_from, frame.first_star) = (arm, items, from, star);
@@ -81,7 +86,7 @@ impl Machine<'_> {
 
     pub(super) fn push(&mut self, frame: Frame) {
         if self.frames.len() >= FRAMES_MAX {
-            if frame.opener != Opener::Case {
+            if !matches!(frame.opener, Opener::Case | Opener::Bracket) {
                 self.overflow = 1;
             }
             return;
@@ -89,9 +94,21 @@ impl Machine<'_> {
         self.frames.push(frame);
     }
 
+    /// `[`: what stands inside is no term of the condition around it.
+    pub(super) fn open_bracket(&mut self) {
+        let ctx = self.expression_ctx();
+        self.push(Frame::new(Opener::Bracket, ctx));
+    }
+
+    pub(super) fn close_bracket(&mut self) {
+        if self.frames.len() > 1 && self.top().opener == Opener::Bracket {
+            self.pop_frame();
+        }
+    }
+
     pub(super) fn close(&mut self) {
-        // A CASE without END ends with its bracket.
-        while self.frames.len() > 1 && self.top().opener == Opener::Case {
+        // A CASE without END, and a `[` left open, end with the bracket around them.
+        while self.frames.len() > 1 && matches!(self.top().opener, Opener::Case | Opener::Bracket) {
             self.pop_frame();
         }
         if self.frames.len() > 1 {
@@ -111,7 +128,7 @@ impl Machine<'_> {
             self.top().flags |= f.flags & flag::STICKY;
             return;
         }
-        if f.opener != Opener::Plain {
+        if !matches!(f.opener, Opener::Plain | Opener::Bracket) {
             self.operand(result);
         }
     }
@@ -191,16 +208,24 @@ impl Machine<'_> {
                 self.raise(Signal::ErrorBased);
             }
             Kw::CatalogDump if f.flags & flag::TEXT != 0 && judged => self.raise(Signal::ErrorBased),
-            Kw::Cast if judged && f.flags & (flag::SYS | flag::SYS_NAME) != 0 => self.raise(Signal::ErrorCast),
+            Kw::Cast if judged && f.flags & (flag::SYS | flag::SYS_NAME) != 0 => {
+                self.raise(Signal::ErrorCast)
+            }
             Kw::Cast if judged && f.flags & flag::SUB != 0 && f.flags & built != 0 => {
                 self.raise(Signal::ErrorBased);
             }
-            Kw::Repeat if judged && self.top().ctx() == Ctx::Predicate && last.val.plain_number().unwrap_or(0.0) >= 1e6 => {
+            Kw::Repeat
+                if judged
+                    && self.top().ctx() == Ctx::Predicate
+                    && last.val.plain_number().unwrap_or(0.0) >= 1e6 =>
+            {
                 self.raise(Signal::HeavyCall);
             }
             Kw::Heavy => {
                 let n = last.val.plain_number().unwrap_or(0.0);
-                if n >= 1e7 || (n >= 1e5 && self.frames.iter().any(|g| g.outer.is_judged() || g.ctx().is_judged())) {
+                if n >= 1e7
+                    || (n >= 1e5 && self.frames.iter().any(|g| g.outer.is_judged() || g.ctx().is_judged()))
+                {
                     self.raise(Signal::HeavyCall);
                 }
             }

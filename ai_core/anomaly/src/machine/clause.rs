@@ -127,8 +127,8 @@ impl Machine<'_> {
         if self.top().clause == Clause::OrderBy {
             self.end_order_item();
         }
-        self.end_term(Link::None);
         self.end_arm();
+        self.end_term(Link::None);
         let f = self.top();
         f.arm = f.arm.saturating_add(1);
         f.clause = Clause::None;

@@ -13,6 +13,8 @@ pub(super) enum Opener {
     Row,
     Case,
     Exists,
+    /// `[…]`: an array or a subscript.
+    Bracket,
     /// OVER (…), FILTER (…), USING (…), column lists.
     Plain,
 }
@@ -156,7 +158,7 @@ impl Frame {
             return match self.opener {
                 Opener::In => Ctx::List,
                 Opener::Row => Ctx::Values,
-                Opener::Plain => Ctx::Other,
+                Opener::Plain | Opener::Bracket => Ctx::Other,
                 _ => self.outer,
             };
         }

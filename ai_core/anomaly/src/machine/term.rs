@@ -280,7 +280,15 @@ impl Machine<'_> {
         self.judge_constant(&term, truth, linked, leading, under_or, after_value);
     }
 
-    fn judge_constant(&mut self, term: &Term, truth: Truth, linked: bool, leading: bool, under_or: bool, after_value: bool) {
+    fn judge_constant(
+        &mut self,
+        term: &Term,
+        truth: Truth,
+        linked: bool,
+        leading: bool,
+        under_or: bool,
+        after_value: bool,
+    ) {
         if truth == Truth::Open {
             if under_or && after_value && term.is_identity() {
                 self.raise(Signal::Tautology);

@@ -99,7 +99,11 @@ impl Machine<'_> {
                 let rows = matches!(self.class, super::StatementClass::Read | super::StatementClass::Write);
                 let plain = self.frames.len() == 1 && self.top().arm == 0 && self.statements == 1;
                 let judged = self.judged();
-                self.raise(if rows && (judged || !plain) { Signal::FileAccess } else { Signal::FileStatement });
+                self.raise(if rows && (judged || !plain) {
+                    Signal::FileAccess
+                } else {
+                    Signal::FileStatement
+                });
             }
             _ => {}
         }
@@ -161,14 +165,19 @@ impl Machine<'_> {
             Kw::Returning => self.clause(Clause::Other),
             Kw::Union | Kw::Intersect | Kw::Except => self.union(t.kw, next),
             Kw::And => self.logic(Link::And),
-            Kw::Or if self.prev.kw == Kw::Create || self.prev.kw == Kw::Insert || self.prev.kw == Kw::Update => {}
+            Kw::Or
+                if self.prev.kw == Kw::Create || self.prev.kw == Kw::Insert || self.prev.kw == Kw::Update => {
+            }
             Kw::Or | Kw::Xor => self.logic(Link::Or),
             Kw::Not => {
                 let term = &mut self.top().term;
                 term.nots = term.nots.saturating_add(1);
             }
             Kw::Like => {
-                if next.kind == Kind::LParen && self.prev.kind != Kind::Word && self.top().term.side().operands == 0 {
+                if next.kind == Kind::LParen
+                    && self.prev.kind != Kind::Word
+                    && self.top().term.side().operands == 0
+                {
                     return self.call(t);
                 }
                 self.compare(Op::Unknown);

@@ -1,7 +1,9 @@
 //! Learns from and judges files of `{"sql": …}` lines; prints one line of counts a file, no statement.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
-use ai_core_anomaly::{Action, Detector, DetectorConfig, Dialect, ManualClock, Mode, SqlMode, StatementContext};
+use ai_core_anomaly::{
+    Action, Detector, DetectorConfig, Dialect, ManualClock, Mode, SqlMode, StatementContext,
+};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::ExitCode;
