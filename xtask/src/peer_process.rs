@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::process;
 
+/// The words of an error that mean: it started, and ended before it was ready.
+pub(crate) const ENDED_EARLY: &str = "ended early";
+
 /// How a program likes to be asked to leave.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Farewell {
@@ -87,11 +90,8 @@ impl PeerProcess {
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!(
-                    "{} ended with {status} before {what}\n{}",
-                    self.name,
-                    process::tail(&log)
-                ));
+                let log = process::tail(&log);
+                return Err(format!("{} {ENDED_EARLY} with {status} before {what}\n{log}", self.name));
             }
             if Instant::now() > deadline {
                 let log = process::tail(&log);
@@ -182,6 +182,6 @@ mod tests {
         let log = folder.path().join("log");
         let mut peer = PeerProcess::start("failing", &command, &log, Farewell::Terminate).unwrap();
         let error = peer.wait_for_log("ready", Duration::from_secs(20)).unwrap_err();
-        assert!(error.contains("no space left") && error.contains("failing ended"), "{error}");
+        assert!(error.contains("no space left") && error.contains("failing ended early"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::certificates::Certificates;
-use crate::peer_process::PeerProcess;
+use crate::peer_process::{ENDED_EARLY, PeerProcess};
 use crate::{say, tools};
 
 /// How long a server may take until it answers.
@@ -66,9 +66,10 @@ impl Place {
         Ok(Self { folder, certificates, offline })
     }
 
-    /// A new folder for one service.
+    /// A new, empty folder for one service.
     pub(crate) fn subfolder(&self, name: &str) -> Result<PathBuf, String> {
         let folder = self.folder.join(name);
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(folder)
     }
@@ -99,6 +100,17 @@ pub(crate) struct Started {
     _place: Place,
 }
 
+/// Tries again when a server ended while it was starting: somebody else may have taken the port that was free before.
+fn start_one(service: &Service, place: &Place) -> Result<Running, String> {
+    (service.start)(place).or_else(|error| {
+        if !error.contains(ENDED_EARLY) {
+            return Err(error);
+        }
+        say::line(&format!("{}: once more after: {error}", service.name));
+        (service.start)(place)
+    })
+}
+
 /// Starts what is not already pointed at by the environment.
 pub(crate) fn start(offline: bool) -> Result<Started, String> {
     let place = Place::new(offline)?;
@@ -113,7 +125,7 @@ pub(crate) fn start(offline: bool) -> Result<Started, String> {
             say::line(&format!("{}: {} is set, nothing to start", service.name, service.variable));
             continue;
         }
-        match (service.start)(&place) {
+        match start_one(service, &place) {
             Ok(server) => {
                 say::line(&format!("{}: {} (pid {})", service.name, server.url, server.process.pid()));
                 variables.push((service.variable.to_owned(), server.url.clone()));
