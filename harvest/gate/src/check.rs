@@ -28,8 +28,12 @@ impl<'a> Source<'a> {
         if words.last().is_some_and(|t| t.kind == TokenKind::Semicolon) {
             words.pop();
         }
-        for token in &words {
+        for (at, token) in words.iter().enumerate() {
             match token.kind {
+                // Another escape character would make the name mean something else than what is checked.
+                TokenKind::UnicodeIdent if words.get(at + 1).is_some_and(|t| t.is_word("uescape")) => {
+                    return refuse("UESCAPE of an identifier", "write the identifier plainly");
+                }
                 TokenKind::Semicolon => {
                     return refuse(
                         "a second statement",

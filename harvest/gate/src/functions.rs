@@ -33,7 +33,8 @@ pub fn is_allowed_function(
 ) -> bool {
     let by_policy = policy.allowed_functions.iter().any(|entry| match (entry.rsplit_once('.'), schema) {
         (Some((of, function)), Some(schema)) => of.eq_ignore_ascii_case(schema) && function == name,
-        (Some((_, function)), None) => function == name,
+        // A plain name may mean a built-in function, which an entry with a schema does not allow.
+        (Some((_, function)), None) => function == name && !is_refused_attribute(dialect, name),
         (None, _) => entry == name,
     });
     if by_policy {
@@ -77,7 +78,12 @@ pub fn refusal_of_function(name: &str) -> String {
 /// Whether attribute notation (`value.name`) could call a built-in function that is refused.
 pub(crate) fn is_refused_attribute(dialect: DialectName, name: &str) -> bool {
     match dialect {
-        DialectName::Postgresql => POSTGRES_REFUSED.contains(name),
+        DialectName::Postgresql => {
+            POSTGRES_REFUSED.contains(name)
+                || ["dblink", "pg_file_", "lo_", "pg_stat_statements_reset", "pg_prewarm"]
+                    .iter()
+                    .any(|p| name.starts_with(p))
+        }
         DialectName::Mysql | DialectName::Mariadb => {
             ["nextval", "currval", "lastval", "setval"].iter().any(|s| name.eq_ignore_ascii_case(s))
         }

@@ -9,6 +9,7 @@ mod objects;
 mod parse;
 mod pragma;
 mod refusal;
+mod rewrite;
 mod show;
 mod text;
 mod walk;

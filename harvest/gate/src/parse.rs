@@ -8,6 +8,7 @@ use sqlparser::tokenizer::Token;
 
 use crate::convert;
 use crate::refusal::syntax;
+use crate::rewrite;
 
 /// Stack of the thread that parses large or deep statements.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
@@ -63,7 +64,7 @@ fn parse<T>(
     dialect: DialectName,
     rule: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> HarvestResult<T> {
-    let tokens = convert::tokens(lexed, dialect)?;
+    let tokens = convert::tokens(&rewrite::for_parser(lexed, dialect), dialect)?;
     let mut parser =
         Parser::new(grammar(dialect)).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
     let tree = rule(&mut parser).map_err(|e| syntax(&e, dialect))?;

@@ -2,9 +2,9 @@
 
 use harvest::{DialectName, HarvestError, HarvestResult};
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, InTarget, ListAggOnOverflow, ObjectName, Subscript, Value, WindowFrameBound,
-    WindowSpec, WindowType,
+    AccessExpr, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArguments, InTarget, ListAggOnOverflow, ObjectName, Subscript, Value,
+    WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::Walk;
@@ -112,7 +112,8 @@ impl Walk<'_> {
         match expr {
             Expr::CompoundFieldAccess { root, access_chain } => {
                 self.expr(root)?;
-                access_chain.iter().try_for_each(|access| self.access(access))
+                let scalar = is_scalar(root);
+                access_chain.iter().try_for_each(|access| self.access(access, scalar))
             }
             Expr::Convert { is_try: false, expr, styles, .. } => {
                 self.expr(expr)?;
@@ -161,12 +162,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn access(&mut self, access: &AccessExpr) -> HarvestResult<()> {
+    fn access(&mut self, access: &AccessExpr, scalar: bool) -> HarvestResult<()> {
         match access {
-            AccessExpr::Dot(Expr::Identifier(ident)) => {
-                // On a computed value every name that is no field is a call.
-                self.attribute(&ident.value)
+            // A value that can have no fields is handed to a function of that name.
+            AccessExpr::Dot(Expr::Identifier(ident)) if scalar => {
+                let name = self.folded(ident);
+                self.called(None, &name)
             }
+            AccessExpr::Dot(Expr::Identifier(ident)) => self.attribute(&ident.value),
             AccessExpr::Dot(expr) => self.expr(expr),
             AccessExpr::Subscript(Subscript::Index { index }) => self.expr(index),
             AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride }) => {
@@ -327,5 +330,23 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a value surely has no fields, so that a name after a dot is a call.
+fn is_scalar(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_scalar(inner),
+        Expr::Cast { data_type, .. } => !matches!(data_type, DataType::Custom(_, _) | DataType::Array(_)),
+        Expr::Value(_)
+        | Expr::TypedString(_)
+        | Expr::BinaryOp { .. }
+        | Expr::UnaryOp { .. }
+        | Expr::Interval(_)
+        | Expr::Substring { .. }
+        | Expr::Trim { .. }
+        | Expr::Extract { .. }
+        | Expr::Collate { .. } => true,
+        _ => false,
     }
 }
