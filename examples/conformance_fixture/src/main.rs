@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if options.stdio {
         return Ok(serve_stdio_blocking(&server, PATH)?);
     }
-    let running = BackgroundServer::start(server, options.listen, 2)?;
+    let running = BackgroundServer::start(server, options.listen, 1)?;
     announce(&format!("listening on {scheme}://{}{PATH}", running.address()));
     Ok(running.wait()?)
 }
