@@ -255,12 +255,14 @@ fn postgres(
         return Edit::Drop(2);
     }
     // `ROWS FROM (f(), g())` reads its functions like a list.
-    if token.is_word("rows") && is_any(next, &["from"]) && words.get(at + 2).is_some_and(|t| t.is_op("(")) {
-        if let Some(close) = closing(words, at + 2) {
-            closers.push(close);
-            closers.sort_unstable_by(|a, b| b.cmp(a));
-            return Edit::Drop(3);
-        }
+    if token.is_word("rows")
+        && is_any(next, &["from"])
+        && words.get(at + 2).is_some_and(|t| t.is_op("("))
+        && let Some(close) = closing(words, at + 2)
+    {
+        closers.push(close);
+        closers.sort_unstable_by(|a, b| b.cmp(a));
+        return Edit::Drop(3);
     }
     // `f() AS (a int)` names columns without naming the table.
     if token.is_word("as") && before.is_some_and(|t| t.is_op(")")) && next.is_some_and(|t| t.is_op("(")) {
@@ -277,10 +279,11 @@ fn postgres(
         }
     }
     // SEARCH and CYCLE of a recursive query name columns only.
-    if before.is_some_and(|t| t.is_op(")")) && (token.is_word("search") || token.is_word("cycle")) {
-        if let Some(length) = search_or_cycle(&words[at..]) {
-            return Edit::Drop(length);
-        }
+    if before.is_some_and(|t| t.is_op(")"))
+        && (token.is_word("search") || token.is_word("cycle"))
+        && let Some(length) = search_or_cycle(&words[at..])
+    {
+        return Edit::Drop(length);
     }
     Edit::Keep
 }

@@ -1,4 +1,5 @@
 //! EXPLAIN is read by options and rebuilt, never passed on.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use harvest::{DialectName, ExplainOptions, GatePolicy, StatementKind};
 use harvest_gate::{check, explain};

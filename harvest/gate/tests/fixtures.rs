@@ -1,4 +1,5 @@
 //! Every statement of the fixture files: the refused ones are refused, the allowed ones pass, per engine.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use harvest::{DialectName, FragmentKind, GatePolicy, HarvestCode, StatementKind};
 use harvest_gate::{check, check_fragment};

@@ -41,7 +41,9 @@ fn refusal(context: &AuthContext<'_>, shared: &Shared, policy: &GatePolicy) -> O
         }
         AuthAction::Function { function_name } => {
             let name = function_name.to_ascii_lowercase();
-            let built_in = harvest_gate::is_allowed_function(DialectName::Sqlite, None, &name, policy);
+            // The arrows of JSON are functions to the engine.
+            let built_in = matches!(name.as_str(), "->" | "->>")
+                || harvest_gate::is_allowed_function(DialectName::Sqlite, None, &name, policy);
             if built_in || (!NEVER.contains(&name.as_str()) && shared.is_extra_function(&name)) {
                 return None;
             }

@@ -115,6 +115,10 @@ fn only_main(schema: Option<&str>) -> HarvestResult<()> {
 
 /// Prepares under the authorizer; tables whose modules prepare writes for themselves are opened first when needed.
 fn prepare<'c>(db: &'c rusqlite::Connection, shared: &Shared, sql: &str) -> HarvestResult<Statement<'c>> {
+    if sql.contains('\0') {
+        // The engine would stop reading there without a word.
+        return Err(HarvestError::syntax("the statement holds a NUL byte; remove it", sql.find('\0')));
+    }
     let first = db.prepare(sql);
     let statement = match first {
         Err(error) if mapped(&error).code == HarvestCode::PermissionDenied => {
@@ -231,7 +235,6 @@ fn run(
         statement.raw_bind_parameter(index + 1, bind(value)).map_err(|e| mapped(&e))?;
     }
     let mut shapes = shapes(&statement);
-    let width = shapes.len();
     let mut rows = statement.raw_query();
     let mut ahead: Vec<Vec<Value>> = Vec::new();
     let (mut ahead_bytes, started) = (0_usize, Instant::now());
@@ -240,12 +243,12 @@ fn run(
         let next = rows.next().map_err(|e| mapped(&e))?;
         let ended = next.is_none();
         if let Some(row) = next {
-            let mut values = Vec::with_capacity(width);
-            for index in 0..width {
+            let mut values = Vec::with_capacity(shapes.len());
+            for (index, shape) in shapes.iter_mut().enumerate() {
                 let raw = row.get_ref(index).map_err(|e| mapped(&e))?;
                 let (class, value) = read(raw, limits.cell_bytes_max);
                 if types.is_empty() {
-                    shapes[index].note(class, &value);
+                    shape.note(class, &value);
                     ahead_bytes += value.size_bytes();
                 }
                 values.push(value);

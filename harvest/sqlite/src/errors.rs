@@ -52,6 +52,10 @@ fn failed(failure: &rusqlite::ffi::Error, text: &str, position: Option<usize>) -
         ),
         ErrorCode::DatabaseCorrupt => (HarvestCode::Internal, "the database file is damaged".to_owned()),
         ErrorCode::OperationInterrupted => (HarvestCode::Cancelled, "the statement was stopped".to_owned()),
+        // A refused function or column is a plain error to the engine.
+        _ if text.starts_with("not authorized") || text.starts_with("access to ") => {
+            return HarvestError::gate("the statement", "it does more than read");
+        }
         _ if text.starts_with("no such table") || text.starts_with("no such view") => {
             (HarvestCode::NotFound, text.to_owned())
         }

@@ -39,7 +39,8 @@ pub(crate) fn open(params: &ConnectParams, shared: &Arc<Shared>) -> HarvestResul
 
 /// A path as URI, so that nothing in it can be read as an option.
 fn uri(path: &str) -> String {
-    let mut out = String::from("file:");
+    // A relative path gets a folder, so that `:memory:` is a file's name too.
+    let mut out = String::from(if path.starts_with('/') { "file:" } else { "file:./" });
     for byte in path.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => out.push(char::from(byte)),
