@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use mcp::{Dispatcher, RpcError, ServerInfo};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::auth::{Authenticator, Counters};
 use crate::clock::random_hex;
 use crate::config::ServerConfig;
 use crate::gate::Gate;
 use crate::hooks::Hooks;
+use crate::page::Page;
+use crate::permits::Permits;
 use crate::routes::Routes;
 use crate::rpc::RpcStack;
 use crate::schema::JsonSchemaCheck;
@@ -31,9 +33,10 @@ pub(crate) struct Core {
     pub(crate) tasks: Tasks,
     pub(crate) gate: Gate,
     pub(crate) task_gate: Gate,
-    pub(crate) requests: Arc<Semaphore>,
-    pub(crate) streams: Arc<Semaphore>,
-    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) requests: Permits,
+    pub(crate) streams: Permits,
+    pub(crate) connections: Permits,
+    pub(crate) pages: Vec<(String, Arc<dyn Page>)>,
     pub(crate) auth_failures: Counters,
     pub(crate) rates: Counters,
     pub(crate) rpc: RpcStack,
@@ -48,10 +51,10 @@ impl Core {
         auth: Arc<dyn Authenticator>,
         hooks: Arc<dyn Hooks>,
         seal: HmacSeal,
+        pages: Vec<(String, Arc<dyn Page>)>,
     ) -> Self {
         let schemas = Arc::new(JsonSchemaCheck::new());
         let check: Arc<dyn mcp::ArgumentCheck> = Arc::clone(&schemas) as _;
-        let permits = |n: usize| Arc::new(Semaphore::new(n.clamp(1, Semaphore::MAX_PERMITS)));
         Self {
             dispatcher: Dispatcher::new(info, Arc::new(seal), Some(check)),
             schemas,
@@ -63,15 +66,31 @@ impl Core {
             tasks: Tasks::default(),
             gate: Gate::new(config.calls_max, config.cancel_grace_ms),
             task_gate: Gate::new(config.tasks_running_max, config.cancel_grace_ms),
-            requests: permits(config.requests_max),
-            streams: permits(config.streams_max),
-            connections: permits(config.connections_max),
+            requests: Permits::new(config.requests_max),
+            streams: Permits::new(config.streams_max),
+            connections: Permits::new(config.connections_max),
+            pages,
             auth_failures: Counters::new(config.counters_max),
             rates: Counters::new(config.counters_max),
             stop: watch::Sender::new(false),
             next_call: AtomicU64::new(1),
             config: ArcSwap::from_pointee(config),
         }
+    }
+
+    pub(crate) fn reconfigure(&self, config: ServerConfig) {
+        self.config.store(Arc::new(config));
+        self.fit();
+    }
+
+    /// Moves all bounds towards the present settings.
+    pub(crate) fn fit(&self) {
+        let config = self.config.load();
+        self.requests.fit(config.requests_max);
+        self.streams.fit(config.streams_max);
+        self.connections.fit(config.connections_max);
+        self.gate.fit(config.calls_max);
+        self.task_gate.fit(config.tasks_running_max);
     }
 
     pub(crate) fn next_call_id(&self) -> u64 {

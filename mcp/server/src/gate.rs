@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::permits::Permits;
 use mcp::CancelToken;
-use tokio::sync::Semaphore;
 
 /// Why a job gave no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum GateError {
 /// Lets a bounded number of blocking jobs through at a time.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    permits: Arc<Semaphore>,
+    permits: Arc<Permits>,
     cancel_grace: Duration,
 }
 
@@ -34,7 +34,7 @@ impl Gate {
     #[must_use]
     pub fn new(calls_max: usize, cancel_grace_ms: u64) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(calls_max.clamp(1, Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Permits::new(calls_max)),
             cancel_grace: Duration::from_millis(cancel_grace_ms),
         }
     }
@@ -54,7 +54,7 @@ impl Gate {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let acquire = Arc::clone(&self.permits).acquire_owned();
+        let acquire = self.permits.acquire();
         let permit = match deadline {
             None => acquire.await,
             Some(at) => match tokio::time::timeout_at(at.into(), acquire).await {
@@ -62,7 +62,7 @@ impl Gate {
                 Err(_) => return Err(GateError::Deadline),
             },
         }
-        .map_err(|_| GateError::Closed)?;
+        .ok_or(GateError::Closed)?;
         let mut handle = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             guarded(job)
@@ -81,7 +81,12 @@ impl Gate {
     /// Jobs that could start now.
     #[must_use]
     pub fn free(&self) -> usize {
-        self.permits.available_permits()
+        self.permits.free()
+    }
+
+    /// Moves towards `calls_max` jobs at a time, as far as jobs have ended.
+    pub fn fit(&self, calls_max: usize) {
+        self.permits.fit(calls_max);
     }
 }
 

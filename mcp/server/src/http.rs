@@ -4,13 +4,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use hyper::body::Incoming as HttpBody;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, ORIGIN};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, ORIGIN};
 use hyper::{Method, Request, Response, StatusCode};
 use mcp::Caller;
 
 use crate::auth::{AuthError, AuthRequest, Identity};
 use crate::core::Core;
-use crate::routes::Route;
+use crate::page::Page;
 
 mod answer;
 mod body;
@@ -59,6 +59,9 @@ async fn serve(
         let document = document.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "not found"))?;
         return Ok(plain(StatusCode::OK, document.to_string()));
     }
+    if let Some((_, page)) = core.pages.iter().find(|(path, _)| path == request.uri().path()) {
+        return read_page(core, peer, page.as_ref(), &request);
+    }
     let route = core
         .routes
         .find(request.uri().path())
@@ -73,12 +76,33 @@ async fn serve(
     if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) {
         return Err(Refusal::method_not_allowed());
     }
-    let caller = Arc::new(authenticate(core, peer, &route, &request)?);
+    let caller = Arc::new(authenticate(core, peer, &route.endpoint.auth_path, &request)?);
     match *request.method() {
         Method::POST => post::serve(core, route, caller, request).await,
         Method::GET => stream::open(core, &route, &caller, &request),
         _ => stream::delete(core, &route, &caller, &request),
     }
+}
+
+/// A document beside the endpoints, under a token of the endpoint that it belongs to.
+fn read_page(
+    core: &Core,
+    peer: &Peer,
+    page: &dyn Page,
+    request: &Request<HttpBody>,
+) -> Result<Response<ReplyBody>, Refusal> {
+    guard::check(&core.config.load(), peer, request)?;
+    if request.method() != Method::GET {
+        return Err(Refusal::method_not_allowed());
+    }
+    let caller = authenticate(core, peer, page.endpoint(), request)?;
+    let (kind, text) =
+        page.read(&caller).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "there is nothing here now"))?;
+    let mut response = plain(StatusCode::OK, text);
+    if let Ok(kind) = HeaderValue::from_str(kind) {
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+    }
+    Ok(response)
 }
 
 fn check_size(request: &Request<HttpBody>, body_bytes_max: usize) -> Result<(), Refusal> {
@@ -100,7 +124,7 @@ fn bearer(value: Option<&HeaderValue>) -> Option<&str> {
 fn authenticate(
     core: &Core,
     peer: &Peer,
-    route: &Route,
+    endpoint: &str,
     request: &Request<HttpBody>,
 ) -> Result<Caller, Refusal> {
     let config = core.config.load();
@@ -108,7 +132,6 @@ fn authenticate(
     if let Some(wait_s) = core.auth_failures.blocked(&peer.address, failures_max) {
         return Err(Refusal::too_many("too many failed authentications from this address", wait_s));
     }
-    let endpoint = &*route.endpoint.auth_path;
     let token = bearer(request.headers().get(AUTHORIZATION));
     let found = core.auth.authenticate(&AuthRequest::new(endpoint, token, &peer.address));
     let Identity { mut caller, rate_limit_per_min } = found.map_err(|error| {

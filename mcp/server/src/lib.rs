@@ -1,6 +1,7 @@
 //! Serves MCP endpoints over Streamable HTTP and stdio: transports, TLS, tokens, sessions, tasks and the door to blocking tools; it knows no database and no tool.
 
 mod auth;
+mod background;
 mod call;
 mod clock;
 mod coerce;
@@ -14,6 +15,8 @@ mod http;
 mod link;
 mod listener;
 mod methods;
+mod page;
+mod permits;
 mod routes;
 mod rpc;
 mod schema;
@@ -29,8 +32,10 @@ mod tls;
 pub use auth::{
     Anonymous, AuthError, AuthRequest, Authenticator, Identity, TokenRecord, TokenTable, hash_token,
 };
+pub use background::{BackgroundServer, serve_stdio_blocking};
 pub use config::ServerConfig;
 pub use hooks::{Hooks, RequestReport};
+pub use page::Page;
 pub use schema::JsonSchemaCheck;
-pub use server::{BackgroundServer, Server, ServerBuilder, ServerError, serve_stdio_blocking};
+pub use server::{Server, ServerBuilder, ServerError};
 pub use tls::{Tls, TlsConfig};

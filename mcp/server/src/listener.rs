@@ -50,7 +50,6 @@ pub(crate) async fn run(
     core.sessions.reap(0, None);
     let drained =
         tokio::time::timeout(grace, async { while connections.join_next().await.is_some() {} }).await;
-    core.tasks.cancel_all();
     core.sessions.end_all();
     if drained.is_err() {
         connections.shutdown().await;
@@ -59,6 +58,7 @@ pub(crate) async fn run(
 }
 
 fn housekeeping(core: &Core) {
+    core.fit();
     core.sessions.reap(core.config.load().session_idle_ms, None);
     core.routes.publish_changes();
 }
@@ -70,7 +70,7 @@ fn accept(
     peer: SocketAddr,
     tls: Option<Arc<Tls>>,
 ) {
-    let Ok(permit) = Arc::clone(&core.connections).try_acquire_owned() else {
+    let Some(permit) = core.connections.try_acquire() else {
         tracing::warn!("too many connections: one is dropped");
         return;
     };

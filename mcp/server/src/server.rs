@@ -1,8 +1,6 @@
 //! The server a host builds, serves and stops; it does not know what its endpoints do.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mcp::{Endpoint, Scope, ServerInfo};
 use tokio::net::TcpListener;
@@ -12,6 +10,7 @@ use crate::config::ServerConfig;
 use crate::core::Core;
 use crate::hooks::{Hooks, NoHooks};
 use crate::listener;
+use crate::page::Page;
 use crate::seal::HmacSeal;
 use crate::tls::Tls;
 
@@ -50,9 +49,17 @@ pub struct ServerBuilder {
     endpoints: Vec<Endpoint>,
     state_key: Option<Vec<u8>>,
     tls: Option<Tls>,
+    pages: Vec<(String, Arc<dyn Page>)>,
 }
 
 impl ServerBuilder {
+    /// Serves a document besides the endpoints, such as `/metrics`.
+    #[must_use]
+    pub fn page(mut self, path: impl Into<String>, page: Arc<dyn Page>) -> Self {
+        self.pages.push((path.into(), page));
+        self
+    }
+
     /// Sets every bound.
     #[must_use]
     pub fn config(mut self, config: ServerConfig) -> Self {
@@ -111,7 +118,7 @@ impl ServerBuilder {
             None => HmacSeal::random().map_err(|e| ServerError::io("no randomness", e))?,
         };
         let auth = self.auth.unwrap_or_else(|| Arc::new(crate::auth::TokenTable::new()));
-        let core = Arc::new(Core::new(self.info, self.config, auth, self.hooks, seal));
+        let core = Arc::new(Core::new(self.info, self.config, auth, self.hooks, seal, self.pages));
         for endpoint in self.endpoints {
             core.routes.insert(endpoint);
         }
@@ -138,15 +145,43 @@ impl Server {
             endpoints: Vec::new(),
             state_key: None,
             tls: None,
+            pages: Vec::new(),
         }
     }
 
-    /// Serves connections until [`shutdown`](Self::shutdown), then lets running calls finish within the grace time.
+    /// Serves connections until [`shutdown`](Self::shutdown), then lets running calls finish within the grace time. May be
+    /// called again after it has returned, with another listener: endpoints, tokens, counters and tasks are still there.
     ///
     /// # Errors
     /// When the listener is unusable.
-    pub async fn serve(&self, listener: TcpListener) -> Result<(), ServerError> {
-        listener::run(&self.core, listener, self.tls.clone()).await
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+    ) -> impl Future<Output = Result<(), ServerError>> + Send + 'static {
+        self.run(listener, self.tls.clone())
+    }
+
+    /// As [`serve`](Self::serve), with other certificates than those of the builder; `None` means plain HTTP.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve).
+    pub fn serve_tls(
+        &self,
+        listener: TcpListener,
+        tls: Option<Tls>,
+    ) -> impl Future<Output = Result<(), ServerError>> + Send + 'static {
+        self.run(listener, tls.map(Arc::new))
+    }
+
+    fn run(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<Tls>>,
+    ) -> impl Future<Output = Result<(), ServerError>> + Send + 'static {
+        // Here and not in the future: a shutdown that comes before its first poll must not be lost.
+        self.core.stop.send_replace(false);
+        let core = Arc::clone(&self.core);
+        async move { listener::run(&core, listener, tls).await }
     }
 
     /// Serves one endpoint on standard input and output until the input ends.
@@ -196,9 +231,14 @@ impl Server {
         self.core.routes.endpoints()
     }
 
-    /// Takes new settings into use. Bounds on calls, connections, streams and counters stay as they were built.
+    /// Takes new settings into use, for the next request. A smaller bound holds as soon as enough of what is open has ended.
     pub fn reconfigure(&self, config: ServerConfig) {
-        self.core.config.store(Arc::new(config));
+        self.core.reconfigure(config);
+    }
+
+    /// Cancels all tasks; a host does this when it ends, after its last listener.
+    pub fn cancel_tasks(&self) {
+        self.core.tasks.cancel_all();
     }
 
     /// Sessions of legacy clients that are open.
@@ -207,110 +247,14 @@ impl Server {
         self.core.sessions.len()
     }
 
+    /// Whether it was told to stop and has not been served again since.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        *self.core.stop.borrow()
+    }
+
     /// Tells every listener to stop; [`serve`](Self::serve) returns when running calls have finished or the grace time is over.
     pub fn shutdown(&self) {
         self.core.stop.send_replace(true);
     }
-}
-
-/// A server on its own threads, for hosts that are not async.
-pub struct BackgroundServer {
-    server: Server,
-    address: SocketAddr,
-    thread: Option<std::thread::JoinHandle<Result<(), ServerError>>>,
-}
-
-impl BackgroundServer {
-    /// Binds `address` and serves it on a runtime with `threads` workers.
-    ///
-    /// # Errors
-    /// When the address cannot be bound or the runtime cannot start.
-    pub fn start(server: Server, address: SocketAddr, threads: usize) -> Result<Self, ServerError> {
-        let bind = |e| ServerError::io(format!("cannot listen on {address}"), e);
-        let listener = std::net::TcpListener::bind(address).map_err(bind)?;
-        listener.set_nonblocking(true).map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
-        let runtime = runtime(threads)?;
-        let serving = server.clone();
-        let thread = std::thread::Builder::new()
-            .name("mcp-server".to_owned())
-            .spawn(move || {
-                let outcome = runtime.block_on(async {
-                    let listener =
-                        TcpListener::from_std(listener).map_err(|e| ServerError::io("listener", e))?;
-                    serving.serve(listener).await
-                });
-                // Calls that ignore their cancellation must not hold the host up.
-                runtime.shutdown_timeout(Duration::from_millis(100));
-                outcome
-            })
-            .map_err(|e| ServerError::io("cannot start a thread", e))?;
-        Ok(Self { server, address, thread: Some(thread) })
-    }
-
-    /// The address that is served, with the port that was given by the system if zero was asked for.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The server behind it.
-    #[must_use]
-    pub fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// Waits until the server stops by itself or by [`Server::shutdown`].
-    ///
-    /// # Errors
-    /// What the server failed with.
-    pub fn wait(mut self) -> Result<(), ServerError> {
-        join(self.thread.take())
-    }
-
-    /// Stops and waits for running calls within the grace time.
-    ///
-    /// # Errors
-    /// What the server failed with.
-    pub fn stop(mut self) -> Result<(), ServerError> {
-        self.server.shutdown();
-        join(self.thread.take())
-    }
-}
-
-impl Drop for BackgroundServer {
-    fn drop(&mut self) {
-        if self.thread.is_some() {
-            self.server.shutdown();
-        }
-    }
-}
-
-fn join(thread: Option<std::thread::JoinHandle<Result<(), ServerError>>>) -> Result<(), ServerError> {
-    match thread.map(std::thread::JoinHandle::join) {
-        Some(Ok(outcome)) => outcome,
-        Some(Err(_)) => Err(ServerError::io("the server thread ended", std::io::Error::other("panic"))),
-        None => Ok(()),
-    }
-}
-
-fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, ServerError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads.max(1))
-        .thread_name("mcp-worker")
-        .enable_all()
-        .build()
-        .map_err(|e| ServerError::io("cannot start the runtime", e))
-}
-
-/// Serves one endpoint on standard input and output from a main function that is not async.
-///
-/// # Errors
-/// As [`Server::serve_stdio`].
-pub fn serve_stdio_blocking(server: &Server, path: &str) -> Result<(), ServerError> {
-    let runtime = runtime(2)?;
-    let outcome = runtime.block_on(server.serve_stdio(path));
-    // Standard input may be blocked in a read that never returns.
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    outcome
 }

@@ -195,7 +195,7 @@ impl Desk {
         }
         self.running.spawn(async move {
             // Waited for here and not before, so that a cancellation is always read.
-            let permit = Arc::clone(&exchange.core.requests).acquire_owned().await.ok();
+            let permit = exchange.core.requests.acquire().await;
             answer(&exchange, &send, permit).await;
         });
     }

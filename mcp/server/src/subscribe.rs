@@ -100,9 +100,11 @@ pub(crate) async fn listen(x: Arc<Exchange>) -> Result<Reply, RpcError> {
         return Err(RpcError::invalid_params("params.notifications is missing or not an object"));
     };
     let wanted = Wanted::read(filter, &x.route.endpoint)?;
-    let permit = Arc::clone(&x.core.streams)
-        .try_acquire_owned()
-        .map_err(|_| RpcError::new(RpcError::INTERNAL, "too many open streams: try again later"))?;
+    let permit = x
+        .core
+        .streams
+        .try_acquire()
+        .ok_or_else(|| RpcError::new(RpcError::INTERNAL, "too many open streams: try again later"))?;
     let id = x.id.to_value();
     let acknowledged = json!({"notifications": wanted.acknowledged(), "_meta": {META_SUBSCRIPTION_ID: id}});
     let (send, changes) = mpsc::channel(CHANGES_MAX);

@@ -235,13 +235,12 @@ impl Call<'_> {
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let semaphore = Arc::clone(&self.core.requests);
-        if let Ok(permit) = Arc::clone(&semaphore).try_acquire_owned() {
+        if let Some(permit) = self.core.requests.try_acquire() {
             return Ok(permit);
         }
         let wait = Duration::from_millis(self.core.config.load().request_wait_ms);
-        match tokio::time::timeout(wait, semaphore.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+        match tokio::time::timeout(wait, self.core.requests.acquire()).await {
+            Ok(Some(permit)) => Ok(permit),
             _ => Err(Refusal::busy()),
         }
     }

@@ -76,7 +76,7 @@ pub(super) fn open(
             log.read(Some(number))
         }
     };
-    let permit = Arc::clone(&core.streams).try_acquire_owned().map_err(|_| Refusal::busy())?;
+    let permit = core.streams.try_acquire().ok_or_else(Refusal::busy)?;
     let keep_alive_ms = core.config.load().keep_alive_ms;
     Ok(event_stream(ReplyBody::log(reader, session, Some(permit), keep_alive_ms)))
 }

@@ -110,3 +110,39 @@ fn connections_are_bounded() {
         stream.read_exact(&mut first).is_ok() && first.ends_with(b"200")
     });
 }
+
+#[test]
+fn bounds_and_listeners_change_while_the_server_runs() {
+    struct Metrics;
+    impl mcp_server::Page for Metrics {
+        fn endpoint(&self) -> &str {
+            PATH
+        }
+        fn read(&self, _: &mcp::Caller) -> Option<(&'static str, String)> {
+            Some(("text/plain; version=0.0.4", "up 1\n".to_owned()))
+        }
+    }
+    let mut world = World::with(ServerConfig::default(), |b| {
+        b.anonymous(Scope::Full).page("/metrics", std::sync::Arc::new(Metrics))
+    });
+    let page = Ask::post(world.address, "/metrics", "").method("GET").send();
+    assert_eq!((page.status, page.body.as_str()), (200, "up 1\n"));
+    assert_eq!(page.header("content-type"), Some("text/plain; version=0.0.4"));
+    let list = Ask::modern(world.address, PATH, "tools/list", json!({}));
+    let mut small = ServerConfig::default();
+    small.body_bytes_max = 10;
+    world.running.server().reconfigure(small);
+    assert_eq!(list.send().status, 413);
+    world.running.server().reconfigure(ServerConfig::default());
+    assert_eq!(list.send().status, 200);
+    let zero = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    world.running.listen(zero, None).unwrap();
+    let moved = Ask::modern(world.running.address(), PATH, "tools/list", json!({}));
+    assert_eq!(moved.send().status, 200);
+    let same = world.running.address();
+    world.running.listen(same, None).unwrap();
+    assert_eq!(moved.send().status, 200);
+    world.running.pause().unwrap();
+    assert!(!world.running.is_listening() && std::net::TcpStream::connect(same).is_err());
+    world.running.stop().unwrap();
+}
