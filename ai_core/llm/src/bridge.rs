@@ -21,6 +21,7 @@ use crate::config::LlmConfig;
 use crate::flight::{Boarding, Flights};
 use crate::history::{HistoryEntry, HistorySink};
 use crate::ledger::{Ledger, UsageTotal};
+use crate::metrics::Metrics;
 use crate::money::Usd;
 use crate::provider::Provider;
 use crate::route;
@@ -41,11 +42,18 @@ pub struct LlmDeps {
     pub store: Arc<dyn LlmStore>,
     /// Takes finished calls.
     pub history: Option<Arc<dyn HistorySink>>,
+    /// Counts what happens.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Default for LlmDeps {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), store: Arc::new(NoStore), history: None }
+        Self {
+            clock: Arc::new(SystemClock),
+            store: Arc::new(NoStore),
+            history: None,
+            metrics: Arc::default(),
+        }
     }
 }
 
@@ -122,6 +130,7 @@ pub struct LlmBridge {
     embedder: ArcSwapOption<Arc<dyn Embedder>>,
     pub(crate) clock: Arc<dyn Clock>,
     history: Option<Arc<dyn HistorySink>>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) counters: Counters,
 }
 
@@ -149,6 +158,7 @@ impl LlmBridge {
             embedder: ArcSwapOption::empty(),
             clock: deps.clock,
             history: deps.history,
+            metrics: deps.metrics,
             counters: Counters::default(),
         })
     }
@@ -181,7 +191,7 @@ impl LlmBridge {
 
     /// Ledger and limits for the services beside the bridge.
     pub(crate) fn purse(&self) -> Purse {
-        Purse { ledger: self.ledger.clone(), limits: self.spend.clone() }
+        Purse { ledger: self.ledger.clone(), limits: self.spend.clone(), metrics: self.metrics.clone() }
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -223,8 +233,31 @@ impl LlmBridge {
             }
             Err(_) => Counters::add(&self.counters.failures, 1),
         }
+        self.measure(&snapshot, &result, total_ms);
         self.record(request, call, &result, total_ms);
         result
+    }
+
+    fn measure(&self, snapshot: &Snapshot, result: &Result<LlmResponse, LlmError>, total_ms: f64) {
+        let (provider, outcome) = match result {
+            Ok(response) => (response.provider_used.as_str(), "ok"),
+            Err(error) => (error.provider_used.as_str(), error.code.as_str()),
+        };
+        let row = snapshot.providers.iter().find(|p| p.row.name == provider);
+        let locality = row.map_or("none", |p| if p.local { "local" } else { "cloud" });
+        // A row of an older configuration is no label any more.
+        let provider = ("provider", row.map_or("none", |p| p.row.name.as_str()));
+        let labels = [provider, ("locality", locality), ("outcome", outcome)];
+        self.metrics.count("llm_requests_total", &labels, 1.0);
+        self.metrics.observe_seconds("llm_request_seconds", &[provider], total_ms / 1e3);
+        if let Ok(response) = result {
+            let t = response.timings_ms;
+            for (stage, ms) in [("lookup", t.lookup), ("call", t.call), ("store", t.store)] {
+                if ms > 0.0 {
+                    self.metrics.observe_seconds("llm_stage_seconds", &[("stage", stage)], ms / 1e3);
+                }
+            }
+        }
     }
 
     fn record(

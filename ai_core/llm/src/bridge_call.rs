@@ -217,9 +217,14 @@ impl LlmBridge {
             response_bytes_max: config.llm_response_max_bytes,
         };
         let mut delivered = false;
+        let started = Instant::now();
         let result = provider.attempt(&wire, &limits, &mut |delta| match on_delta.as_mut() {
             Some(receiver) => {
-                delivered = true;
+                if !std::mem::replace(&mut delivered, true) {
+                    let labels = [("provider", provider.row.name.as_str())];
+                    let seconds = started.elapsed().as_secs_f64();
+                    self.metrics.observe_seconds("llm_first_token_seconds", &labels, seconds);
+                }
                 receiver(delta)
             }
             None => LlmFlow::Continue,
@@ -256,7 +261,10 @@ impl LlmBridge {
     fn count_attempt(&self, provider: &Provider, before: u32) {
         let side = if provider.local { &self.counters.local_calls } else { &self.counters.cloud_calls };
         Counters::add(side, 1);
-        Counters::add(&self.counters.retries, u64::from(before > 0));
+        if before > 0 {
+            Counters::add(&self.counters.retries, 1);
+            self.metrics.count("llm_retries_total", &[], 1.0);
+        }
         ProviderCounts::add(&provider.counts.attempts, 1);
     }
 
@@ -266,6 +274,11 @@ impl LlmBridge {
         ProviderCounts::add(&provider.counts.input_tokens, usage.input_tokens);
         ProviderCounts::add(&provider.counts.output_tokens, usage.output_tokens);
         ProviderCounts::add(&provider.counts.cost_units, cost.units());
+        let name = ("provider", provider.row.name.as_str());
+        for (direction, tokens) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
+            self.metrics.count("llm_tokens_total", &[name, ("direction", direction)], tokens as f64);
+        }
+        self.metrics.count("cost_usd_total", &[name, ("kind", "llm")], cost.dollars());
     }
 
     #[expect(clippy::too_many_arguments, reason = "the facts of one finished attempt")]

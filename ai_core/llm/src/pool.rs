@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use ai_core::{AiError, AiErrorCode, AiResult, LlmError, LlmErrorCode};
 
+use crate::metrics::Metrics;
 use crate::pool_job::{Job, JobError, JobOutput, JobResult, JobRunner, JobWork, Ticket};
-use crate::pool_state::{After, BatchKey, Outcome, Picked, PoolLimits, PoolStats, Run, State};
+use crate::pool_state::{After, BatchKey, KINDS, Outcome, Picked, PoolLimits, PoolStats, Run, State};
 
 /// Deadline of a job whose caller has set none, milliseconds.
 const JOB_TIMEOUT_MS_MAX: u64 = 900_000;
@@ -66,8 +67,20 @@ impl Pool {
     /// # Errors
     /// `UNAVAILABLE` when the system gives no threads.
     pub fn start(limits: PoolLimits, runner: Arc<dyn JobRunner>) -> AiResult<Self> {
+        Self::start_measured(limits, runner, Arc::default())
+    }
+
+    /// [`start`](Self::start) with a registry that other parts count in too.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_measured(
+        limits: PoolLimits,
+        runner: Arc<dyn JobRunner>,
+        metrics: Arc<Metrics>,
+    ) -> AiResult<Self> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(limits)),
+            state: Mutex::new(State::new(limits, metrics)),
             work: Condvar::new(),
             gather: Condvar::new(),
             room: Condvar::new(),
@@ -130,6 +143,11 @@ impl Pool {
     #[must_use]
     pub fn stats(&self) -> PoolStats {
         self.shared.lock().stats
+    }
+
+    /// Jobs running now, by kind.
+    pub(crate) fn active_kinds(&self) -> Vec<(&'static str, u64)> {
+        KINDS.into_iter().zip(self.shared.lock().active_kinds()).collect()
     }
 
     /// Puts a job into the queue.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ai_core::{CallContext, CancelHook, CancelToken, LlmError, LlmErrorCode, Priority};
 
+use crate::metrics::Metrics;
 use crate::pool_job::{Cell, JobResult, JobWork};
 
 pub(crate) use batch::BatchKey;
@@ -20,6 +21,8 @@ const LLM: usize = 1;
 const FAST_BACKGROUND: usize = 2;
 const LLM_BACKGROUND: usize = 3;
 const LANES: usize = 4;
+/// Kinds of job, as metrics name them.
+pub(crate) const KINDS: [&str; 3] = ["embed", "rerank", "llm"];
 /// Which lane is looked at first in turn: nobody starves, background comes seldom.
 const TURNS: [usize; 8] = [FAST, LLM, FAST, LLM, FAST_BACKGROUND, FAST, LLM, LLM_BACKGROUND];
 /// How long a running job may report its own lateness before the pool answers for it.
@@ -96,6 +99,15 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+
     pub(crate) fn of(result: &JobResult) -> Self {
         match result {
             Ok(_) => Self::Completed,
@@ -133,6 +145,8 @@ struct Entry {
     deadline: Instant,
     watch: Instant,
     enqueued: Instant,
+    started: Option<Instant>,
+    kind: usize,
     work: Option<JobWork>,
     embed: Option<EmbedJob>,
 }
@@ -188,6 +202,8 @@ pub(crate) struct State {
     pub(crate) limits: PoolLimits,
     pub(crate) stats: PoolStats,
     pub(crate) stopping: bool,
+    metrics: Arc<Metrics>,
+    active_kinds: [u64; KINDS.len()],
     entries: HashMap<u64, Entry>,
     lanes: [Lane; LANES],
     running: [usize; LANES],
@@ -203,11 +219,13 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(limits: PoolLimits) -> Self {
+    pub(crate) fn new(limits: PoolLimits, metrics: Arc<Metrics>) -> Self {
         Self {
             limits,
             stats: PoolStats::default(),
             stopping: false,
+            metrics,
+            active_kinds: [0; KINDS.len()],
             entries: HashMap::new(),
             lanes: Default::default(),
             running: [0; LANES],
@@ -252,6 +270,11 @@ impl State {
         self.next_id += 1;
         let id = self.next_id;
         let is_llm = matches!(work, JobWork::Llm { .. });
+        let kind = match work {
+            JobWork::Embed { .. } => 0,
+            JobWork::Rerank { .. } => 1,
+            JobWork::Llm { .. } => 2,
+        };
         let lane = match (is_llm, call.priority) {
             (false, Priority::Interactive) => FAST,
             (true, Priority::Interactive) => LLM,
@@ -279,6 +302,8 @@ impl State {
             deadline,
             watch: deadline,
             enqueued: Instant::now(),
+            started: None,
+            kind,
             work,
             embed,
         };
@@ -312,6 +337,27 @@ impl State {
             self.stats.queued -= 1;
             self.stats.active += 1;
             self.stats.queued_bytes -= entry.bytes as u64;
+            self.active_kinds[entry.kind] += 1;
+            entry.started = Some(Instant::now());
+        }
+    }
+
+    /// Jobs running now, by kind in the order of [`KINDS`].
+    pub(crate) fn active_kinds(&self) -> [u64; KINDS.len()] {
+        self.active_kinds
+    }
+
+    /// Counts an answered job before its answer can be seen.
+    fn measure(&self, entry: &Entry, outcome: Outcome) {
+        let kind = ("kind", KINDS[entry.kind]);
+        self.metrics.count("jobs_total", &[kind, ("outcome", outcome.word())], 1.0);
+        let background = entry.lane == FAST_BACKGROUND || entry.lane == LLM_BACKGROUND;
+        let labels = [kind, ("priority", if background { "background" } else { "interactive" })];
+        let until = entry.started.unwrap_or_else(Instant::now);
+        let wait = until.saturating_duration_since(entry.enqueued).as_secs_f64();
+        self.metrics.observe_seconds("job_wait_seconds", &labels, wait);
+        if let Some(started) = entry.started {
+            self.metrics.observe_seconds("job_run_seconds", &labels, started.elapsed().as_secs_f64());
         }
     }
 
@@ -323,7 +369,9 @@ impl State {
             self.stats.queued_bytes -= entry.bytes as u64;
         } else {
             self.stats.active -= 1;
+            self.active_kinds[entry.kind] -= 1;
         }
+        self.measure(&entry, outcome);
         match outcome {
             Outcome::Completed => self.stats.completed += 1,
             Outcome::Failed => self.stats.failed += 1,

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ai_core::{
     AiError, AiErrorCode, AiResult, CallContext, Deadline, EmbedKind, Embedder, EmbedderInfo, LlmClient,
@@ -56,6 +56,31 @@ enum RerankBackend {
     Missing(&'static str),
 }
 
+impl EmbedBackend {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Host(_) => "host",
+            Self::Missing(_) => "none",
+        }
+    }
+}
+
+impl RerankBackend {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Host(_) => "host",
+            Self::Builtin => "builtin",
+            Self::Missing(_) => "none",
+        }
+    }
+}
+
+fn outcome<T>(result: &AiResult<T>) -> &'static str {
+    result.as_ref().map_or_else(|e| e.code.as_str(), |_| "ok")
+}
+
 /// The services that one configuration chose, with the settings that made them.
 struct Services {
     embed: EmbedBackend,
@@ -79,34 +104,43 @@ impl JobRunner for Runner {
         kind: EmbedKind,
         call: &CallContext,
     ) -> AiResult<Vec<Vec<f32>>> {
-        match &self.services.load().embed {
+        let started = Instant::now();
+        let services = self.services.load();
+        let result = match &services.embed {
             EmbedBackend::Http(http) => http.embed_for(model, inputs, kind, call),
             EmbedBackend::Host(host) => {
-                check_model(model, &host.info().model)?;
-                host.embed(
-                    inputs,
-                    kind,
-                    call.deadline.unwrap_or_else(|| Deadline::after_ms(Deadline::MAX_MS)),
-                )
+                let deadline = call.deadline.unwrap_or_else(|| Deadline::after_ms(Deadline::MAX_MS));
+                check_model(model, &host.info().model).and_then(|()| host.embed(inputs, kind, deadline))
             }
             EmbedBackend::Missing(why) => Err(AiError::new(AiErrorCode::FailedPrecondition, *why)),
-        }
+        };
+        let provider = ("provider", services.embed.word());
+        let metrics = &self.bridge.metrics;
+        metrics.count("embed_requests_total", &[provider, ("outcome", outcome(&result))], 1.0);
+        metrics.observe_seconds("embed_seconds", &[provider], started.elapsed().as_secs_f64());
+        metrics.observe_size("embed_batch_size", &[provider], inputs.len());
+        result
     }
 
     fn rerank(&self, model: &str, query: &str, documents: &[&str], call: &CallContext) -> AiResult<Vec<f32>> {
-        match &self.services.load().rerank {
+        let started = Instant::now();
+        let services = self.services.load();
+        let result = match &services.rerank {
             RerankBackend::Http(http) => http.scores(model, query, documents, call),
             RerankBackend::Builtin => {
-                check_model(model, "builtin")?;
-                Ok(LexicalReranker::scores(query, documents))
+                check_model(model, "builtin").map(|()| LexicalReranker::scores(query, documents))
             }
             RerankBackend::Host(host) => {
-                check_model(model, &host.model())?;
                 let deadline = call.deadline.unwrap_or_else(|| Deadline::after_ms(Deadline::MAX_MS));
-                host.rerank(query, documents, deadline)
+                check_model(model, &host.model()).and_then(|()| host.rerank(query, documents, deadline))
             }
             RerankBackend::Missing(why) => Err(AiError::new(AiErrorCode::FailedPrecondition, *why)),
-        }
+        };
+        let provider = ("provider", services.rerank.word());
+        let metrics = &self.bridge.metrics;
+        metrics.count("rerank_requests_total", &[provider, ("outcome", outcome(&result))], 1.0);
+        metrics.observe_seconds("rerank_seconds", &[provider], started.elapsed().as_secs_f64());
+        result
     }
 
     fn llm(
@@ -166,7 +200,8 @@ impl LlmService {
         let bridge = Arc::new(LlmBridge::new(config, deps)?);
         let services = choose(&bridge, &models, None);
         let runner = Arc::new(Runner { bridge, services: ArcSwap::from_pointee(services), models });
-        let pool = Pool::start(limits, runner.clone())?;
+        let metrics = runner.bridge.metrics.clone();
+        let pool = Pool::start_measured(limits, runner.clone(), metrics)?;
         let service = Self { inner: Arc::new(Inner { pool, runner }) };
         let embedder = PooledEmbedder { inner: Arc::downgrade(&service.inner), inline_when_single: true };
         service.inner.runner.bridge.set_embedder(Some(Arc::new(embedder)));
@@ -197,6 +232,39 @@ impl LlmService {
     #[must_use]
     pub fn status(&self) -> (BridgeStatus, PoolStats) {
         (self.bridge().status(), self.inner.pool.stats())
+    }
+
+    /// Everything that was counted and measured, as Prometheus text; names begin with `proxysql_genai_`.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let (bridge, pool) = self.status();
+        let mut gauges = vec![
+            ("budget_remaining_usd", vec![], (bridge.budget_usd - bridge.spend.daily.dollars()).max(0.0)),
+            ("cloud_requests_last_hour", vec![], bridge.spend.cloud_requests_last_hour as f64),
+            ("job_queue_bytes", vec![], pool.queued_bytes as f64),
+            ("job_queue_depth", vec![], pool.queued as f64),
+        ];
+        for (kind, active) in self.inner.pool.active_kinds() {
+            gauges.push(("jobs_active", vec![("kind", kind)], active as f64));
+        }
+        for provider in &bridge.providers {
+            let open = f64::from(u8::from(provider.breaker_open));
+            gauges.push(("llm_breaker_open", vec![("provider", provider.name.as_str())], open));
+        }
+        let c = &bridge.cache;
+        gauges.push(("llm_cache_bytes", vec![], c.bytes as f64));
+        gauges.push(("llm_cache_entries", vec![], c.entries as f64));
+        for (result, count) in [
+            ("exact", c.exact_hits),
+            ("semantic", c.semantic_hits),
+            ("miss", c.misses),
+            ("store", c.stores),
+            ("evict", c.evictions),
+            ("purge", c.purged),
+        ] {
+            gauges.push(("llm_cache_total", vec![("result", result)], count as f64));
+        }
+        self.bridge().metrics.text(&gauges)
     }
 
     /// The pool, for jobs that are polled instead of waited for.

@@ -12,6 +12,7 @@ use crate::classify::{ERROR_BODY_BYTES_MAX, classify_status};
 use crate::clock::Clock;
 use crate::http::{Endpoint, HttpCall};
 use crate::ledger::{Ask, Ledger, Spent};
+use crate::metrics::Metrics;
 use crate::money::{Price, Usd};
 use crate::provider_row::is_local_url;
 use crate::retry::{RetryPolicy, sleep};
@@ -35,6 +36,7 @@ pub(crate) struct SpendLimits {
 pub(crate) struct Purse {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) limits: Arc<ArcSwap<SpendLimits>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// How a service is reached.
@@ -166,6 +168,10 @@ impl HttpService {
                 spent.estimated = counted.is_none();
                 spent.input_tokens = counted.unwrap_or(input_tokens);
                 spent.cost = price.cost(spent.input_tokens, 0);
+                if let Some(purse) = &self.purse {
+                    let labels = [("provider", self.settings.kind), ("kind", self.settings.kind)];
+                    purse.metrics.count("cost_usd_total", &labels, spent.cost.dollars());
+                }
             }
             Err(error) => {
                 match error.code {

@@ -157,7 +157,7 @@ fn slow_and_silent_providers_end_with_the_deadline() {
         let error = bridge(&server.url).complete(&request, &CallContext::default()).unwrap_err();
         assert_eq!((error.code, error.attempts), (LlmErrorCode::Timeout, 1), "{error}");
         let took = started.elapsed();
-        assert!(took >= Duration::from_millis(395) && took < Duration::from_millis(1_500), "{took:?}");
+        assert!(took >= Duration::from_millis(395) && took < Duration::from_secs(5), "{took:?}");
     }
 }
 
@@ -175,7 +175,7 @@ fn a_cancel_ends_a_running_call() {
         let error = bridge(&server.url).complete(&LlmRequest::new("q"), &call).unwrap_err();
         let late = Instant::now().saturating_duration_since(canceller.join().unwrap());
         assert_eq!(error.code, LlmErrorCode::Cancelled);
-        assert!(late < Duration::from_millis(1_000), "{late:?}");
+        assert!(late < Duration::from_secs(5), "{late:?}");
     }
 }
 

@@ -85,7 +85,7 @@ impl JobRunner for Scripted {
         let result = match request.prompt() {
             "hang" => self.door.pass(call),
             "stuck" => {
-                std::thread::sleep(Duration::from_millis(400));
+                std::thread::sleep(Duration::from_secs(2));
                 Ok(())
             }
             "panic" => {
@@ -279,6 +279,7 @@ fn a_full_queue_answers_at_once_and_background_gets_half() {
 fn hanging_models_leave_a_worker_for_interactive_embedding() {
     let (pool, runner) = pool(4);
     let mut hanging: Vec<_> = (0..10).map(|_| pool.submit(llm("hang")).unwrap()).collect();
+    until(|| pool.stats().active == 3);
     let mut flood = |_| {
         let mut job = embed("m", &["a"]);
         job.call.priority = Priority::Background;
@@ -354,7 +355,7 @@ fn a_running_job_that_ignores_its_deadline_is_answered_for() {
     job.call.deadline = Some(Deadline::after_ms(30));
     let started = Instant::now();
     assert_eq!(code(&pool.call(job).unwrap_err()), LlmErrorCode::Timeout);
-    assert!(started.elapsed() < Duration::from_millis(390), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_millis(1_900), "{:?}", started.elapsed());
     assert!(pool.call(llm("q")).is_ok());
     assert_identity(&pool.stats());
 }
@@ -400,11 +401,10 @@ fn tickets_are_futures_too() {
 fn resize_drops_nothing() {
     let (pool, runner) = pool(1);
     let tickets: Vec<_> = (0..40).map(|_| pool.submit(llm("hang")).unwrap()).collect();
-    for threads in [8, 2, 5] {
-        pool.set_limits(limits(threads)).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(runner.llm_most.load(Ordering::SeqCst), 6);
+    pool.set_limits(limits(8)).unwrap();
+    until(|| runner.llm_now.load(Ordering::SeqCst) == 6);
+    pool.set_limits(limits(2)).unwrap();
+    pool.set_limits(limits(5)).unwrap();
     runner.door.open();
     for ticket in tickets {
         ticket.wait().unwrap();
@@ -418,7 +418,7 @@ fn stop_finishes_cancels_and_joins() {
     let (pool, runner) = pool(2);
     let quick = pool.submit(llm("q")).unwrap();
     let hanging: Vec<_> = (0..3).map(|_| pool.submit(llm("hang")).unwrap()).collect();
-    pool.stop(Duration::from_millis(50));
+    pool.stop(Duration::from_secs(1));
     assert!(quick.wait().is_ok());
     for ticket in hanging {
         assert_eq!(code(&ticket.wait().unwrap_err()), LlmErrorCode::Cancelled);

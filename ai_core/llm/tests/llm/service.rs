@@ -420,3 +420,63 @@ fn operation_faults_are_distinct() {
     assert_eq!(ops.run_json(&deep, &call())["code"], "INVALID_ARGUMENT");
     let _ = chat("");
 }
+
+/// The value of one series in the metrics text; 0 when it is not there.
+fn series(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|l| l.strip_prefix(&format!("proxysql_genai_{name} ")));
+    line.map_or(0.0, |v| v.parse().unwrap())
+}
+
+#[test]
+fn each_event_moves_its_metric_exactly_once() {
+    let server = Server::new(|seen, n| match (seen.body["messages"][0]["content"].as_str(), n) {
+        (Some("busy"), n) if n % 2 == 0 => Reply::Json(503, json!({})),
+        (Some("bad"), _) => Reply::Json(401, json!({})),
+        _ => chat("x"),
+    });
+    let mut config = config(ProviderKind::Generic, &server.url);
+    config.llm_provider_locality = ai_core_llm::Locality::Cloud;
+    config.llm_price_input_usd_per_mtok = 1_000.0;
+    config.llm_price_output_usd_per_mtok = 0.0;
+    let service = start(config);
+    let ask = |prompt: &str| service.complete(&LlmRequest::new(prompt), &call());
+    ask("busy").unwrap();
+    ask("busy").unwrap();
+    ask("bad").unwrap_err();
+    service.stream(&LlmRequest::new("s"), &call(), &mut |_| LlmFlow::Continue).unwrap();
+    service.rerank("", "q", vec!["a".into()], &call()).unwrap();
+    service.rerank("other", "q", vec!["a".into()], &call()).unwrap_err();
+    let text = service.metrics_text();
+    for (name, value) in [
+        ("llm_requests_total{provider=\"default\",locality=\"cloud\",outcome=\"ok\"}", 3.0),
+        ("llm_requests_total{provider=\"default\",locality=\"cloud\",outcome=\"ERR_API_KEY_INVALID\"}", 1.0),
+        ("llm_request_seconds_count{provider=\"default\"}", 4.0),
+        ("llm_first_token_seconds_count{provider=\"default\"}", 1.0),
+        ("llm_stage_seconds_count{stage=\"call\"}", 2.0),
+        ("llm_stage_seconds_count{stage=\"store\"}", 2.0),
+        ("llm_retries_total", 1.0),
+        ("llm_tokens_total{provider=\"default\",direction=\"input\"}", 22.0),
+        ("llm_tokens_total{provider=\"default\",direction=\"output\"}", 14.0),
+        ("cost_usd_total{provider=\"default\",kind=\"llm\"}", 0.022),
+        ("budget_remaining_usd", 9.978),
+        ("cloud_requests_last_hour", 4.0),
+        ("llm_cache_total{result=\"exact\"}", 1.0),
+        ("llm_cache_total{result=\"miss\"}", 3.0),
+        ("llm_cache_total{result=\"store\"}", 2.0),
+        ("llm_cache_entries", 2.0),
+        ("llm_breaker_open{provider=\"default\"}", 0.0),
+        ("jobs_total{kind=\"llm\",outcome=\"completed\"}", 3.0),
+        ("jobs_total{kind=\"llm\",outcome=\"failed\"}", 1.0),
+        ("jobs_total{kind=\"rerank\",outcome=\"failed\"}", 1.0),
+        ("jobs_active{kind=\"llm\"}", 0.0),
+        ("job_queue_depth", 0.0),
+        ("job_wait_seconds_count{kind=\"rerank\",priority=\"interactive\"}", 2.0),
+        ("job_run_seconds_count{kind=\"llm\",priority=\"interactive\"}", 4.0),
+        ("rerank_requests_total{provider=\"builtin\",outcome=\"ok\"}", 1.0),
+        ("rerank_requests_total{provider=\"builtin\",outcome=\"INVALID_ARGUMENT\"}", 1.0),
+        ("embed_requests_total{provider=\"host\",outcome=\"ok\"}", 3.0),
+        ("embed_batch_size_count{provider=\"host\"}", 3.0),
+    ] {
+        assert!((series(&text, name) - value).abs() < 1e-9, "{name} should be {value}:\n{text}");
+    }
+}
