@@ -59,6 +59,7 @@ const S: u8 = 4; // blank
 const O: u8 = 8; // may follow in a word
 const C: u8 = 16; // may begin or end a comment
 const U: u8 = 32; // capital letter
+const T: u8 = 64; // may matter inside a text literal
 const CLASS: [u8; 256] = {
     let mut t = [0_u8; 256];
     let mut i = 0;
@@ -71,6 +72,7 @@ const CLASS: [u8; 256] = {
             b'$' => O,
             b' ' | b'\t' | b'\n' | b'\r' | 11 | 12 => S,
             b'-' | b'/' | b'#' | b'*' => C,
+            b'\'' | b'"' | b'\\' | b'<' | b':' | b'=' => T,
             _ => 0,
         };
         i += 1;
@@ -361,6 +363,9 @@ impl<'a> Lexer<'a> {
         let mut i = from;
         let mut angle = false;
         loop {
+            while src.get(i).is_some_and(|b| CLASS[usize::from(*b)] & T == 0) {
+                i += 1;
+            }
             let Some(&b) = src.get(i) else {
                 self.marks.open_literal = true;
                 break;

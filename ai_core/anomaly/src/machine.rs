@@ -12,7 +12,7 @@ use crate::digest::{Digester, Fingerprint};
 use crate::keywords::{Class, Kw};
 use crate::lexer::{Lexer, Marks, SqlMode, Tail};
 use crate::rules::Signal;
-use crate::token::{Dialect, Kind, Op, Tok};
+use crate::token::{Dialect, Kind, LitClass, Op, Tok};
 use crate::value::Val;
 use frame::{Clause, Ctx, Frame, Opener};
 use operand::{Operand, flag};
@@ -192,11 +192,51 @@ impl<'a> Machine<'a> {
         // The thread's buffer serves while tokens are taken, and goes back grown.
         std::mem::swap(&mut self.frames, frames);
         let until = if ended { tokens.len() } else { tokens.len().saturating_sub(AHEAD) };
-        for i in 0..until {
+        let mut i = 0;
+        while i < until {
+            let row = self.plain_row(&tokens[i..until]);
+            if row > 0 {
+                i += row;
+                continue;
+            }
             self.step(tokens, i);
+            i += 1;
         }
         tokens.drain(..until);
         std::mem::swap(&mut self.frames, frames);
+    }
+
+    /// Tokens of a VALUES row that holds nothing but data, so that a bulk insert costs little; 0 if it
+    /// must be looked at.
+    #[inline]
+    fn plain_row(&mut self, tokens: &[Tok]) -> usize {
+        let opens = tokens[0].kind == Kind::LParen && self.prev.kind == Kind::Comma && self.table != 0;
+        if !opens || self.overflow > 0 {
+            return 0;
+        }
+        let top = self.top();
+        if !top.is_query || top.clause != Clause::Values {
+            return 0;
+        }
+        let mut value = false;
+        for (i, t) in tokens.iter().enumerate().skip(1) {
+            let data = match t.kind {
+                Kind::Number | Kind::Param => true,
+                Kind::Text => t.class != LitClass::Script,
+                Kind::Word => matches!(t.kw, Kw::Null | Kw::Default | Kw::True | Kw::False),
+                _ => false,
+            };
+            match t.kind {
+                _ if data && !value => value = true,
+                Kind::Comma if value => value = false,
+                Kind::RParen if value => {
+                    (self.prev2, self.prev) = (tokens[i - 1], *t);
+                    return i + 1;
+                }
+                _ => return 0,
+            }
+        }
+        0
     }
 
     fn complete(
@@ -253,6 +293,7 @@ impl Machine<'_> {
         self.signals |= signal.bit();
     }
 
+    #[inline(always)]
     fn top(&mut self) -> &mut Frame {
         if self.frames.is_empty() {
             self.frames.push(Frame::new(Opener::Top, Ctx::Top));
@@ -429,7 +470,7 @@ impl Machine<'_> {
     }
 
     fn literal(&mut self, t: &Tok, next: &Tok) {
-        if t.class == crate::token::LitClass::Script {
+        if t.class == LitClass::Script {
             self.raise(Signal::Script);
         }
         if t.kind == Kind::Text
@@ -457,10 +498,10 @@ impl Machine<'_> {
         let v = Val::of(t);
         let mut f = flag::CONST | flag::LIT;
         f |= if t.kind == Kind::Text { flag::TEXT } else { flag::NUM };
-        if t.class == crate::token::LitClass::Hex {
+        if t.class == LitClass::Hex {
             f |= flag::HEX;
         }
-        if t.class == crate::token::LitClass::Wild {
+        if t.class == LitClass::Wild {
             f |= flag::WILD;
         }
         if t.kind == Kind::Text && self.prev.kind == Kind::Text && self.judged() {
@@ -545,6 +586,7 @@ impl Machine<'_> {
     }
 
     /// Whether the place where we are is one that clients fill with data.
+    #[inline]
     fn judged(&mut self) -> bool {
         let f = self.top();
         f.ctx().is_judged() || (f.ctx() == Ctx::Select && f.outer.is_judged())

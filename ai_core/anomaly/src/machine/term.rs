@@ -250,7 +250,10 @@ impl Machine<'_> {
         }
         let linked = before != Link::None || after != Link::None;
         f.linked |= linked;
-        f.last = Some(if linked { self_unknown(&term, src) } else { term.as_operand(src) });
+        if !f.is_query {
+            // Only a bracket hands its value on.
+            f.last = Some(if linked { self_unknown(&term, src) } else { term.as_operand(src) });
+        }
         let first = f.terms == 0;
         f.terms = f.terms.saturating_add(1);
         let under_or = before == Link::Or || (after == Link::Or && before == Link::None) || f.under_or;
@@ -344,6 +347,9 @@ impl Machine<'_> {
         }
         let reads = flag::SUB | flag::SYS | flag::SYS_NAME;
         let peeks = flag::SUBSTR | flag::ORD | flag::LENGTH;
+        if (a.flags | b.flags) & (reads | flag::ORD) == 0 {
+            return;
+        }
         for (x, y) in [(a, b), (b, a)] {
             let fixed = y.is_const() || y.flags & flag::VAR != 0;
             let inside = x.flags & reads != 0 && x.flags & peeks != 0;
