@@ -27,7 +27,6 @@ const WITHOUT_ARGUMENT: &[&str] = &[
     "foreign_keys",
     "freelist_count",
     "function_list",
-    "journal_mode",
     "module_list",
     "page_count",
     "page_size",

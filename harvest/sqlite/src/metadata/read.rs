@@ -91,15 +91,20 @@ impl Reading<'_> {
     fn objects(&mut self, request: &MetadataRequest) -> HarvestResult<()> {
         self.watch.stage(MetadataStage::Objects, 0)?;
         let (max, system) = (request.objects_max, request.include_system);
-        // `table_list` knows shadow tables and virtual ones; triggers are in the schema table only.
-        let sql = "SELECT s.type, s.name, s.tbl_name, s.sql, l.type, l.strict, l.wr FROM sqlite_schema s \
-                   LEFT JOIN pragma_table_list l ON l.schema = 'main' AND l.name = s.name AND s.type IN ('table', 'view') \
-                   WHERE s.type IN ('table', 'view', 'trigger') AND (?1 IS NULL OR s.name = ?1)";
+        // `table_list` knows shadow tables and virtual ones; a join would read it once for each table.
+        let mut kinds: HashMap<String, String> = HashMap::new();
+        let list =
+            "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND (?1 IS NULL OR name = ?1)";
+        self.rows(list, |_, row| {
+            kinds.insert(row.get(0)?, row.get(1)?);
+            Ok(Ok(()))
+        })?;
+        let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema \
+                   WHERE type IN ('table', 'view', 'trigger') AND (?1 IS NULL OR name = ?1)";
         self.rows(sql, |reading, row| {
             let (kind, name, table): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let listed: Option<String> = row.get(4)?;
-            let hidden =
-                name.to_ascii_lowercase().starts_with("sqlite_") || listed.as_deref() == Some("shadow");
+            let listed = (kind != "trigger").then(|| kinds.get(&name).map(String::as_str)).flatten();
+            let hidden = name.to_ascii_lowercase().starts_with("sqlite_") || listed == Some("shadow");
             if hidden && !system {
                 return Ok(Ok(()));
             }
@@ -114,7 +119,7 @@ impl Reading<'_> {
                 "trigger" => ObjectType::Trigger,
                 _ => ObjectType::Table,
             };
-            let subtype = match (object_type, listed.as_deref()) {
+            let subtype = match (object_type, listed) {
                 (ObjectType::Table, Some("virtual")) => "virtual",
                 (ObjectType::Table, _) => "base",
                 _ => "",
