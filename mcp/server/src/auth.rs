@@ -3,9 +3,11 @@
 use mcp::{Caller, Scope};
 
 mod counters;
+mod resource_server;
 mod tokens;
 
 pub(crate) use counters::Counters;
+pub use resource_server::{ResourceServer, ResourceServerConfig};
 pub use tokens::{TokenRecord, TokenTable, hash_token};
 
 /// What an authenticator sees of a request.

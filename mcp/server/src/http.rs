@@ -55,7 +55,9 @@ async fn serve(
     request: Request<HttpBody>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     if let Some(path) = request.uri().path().strip_prefix("/.well-known/oauth-protected-resource") {
-        let document = core.auth.metadata(path).filter(|_| request.method() == Method::GET);
+        guard::check(&core.config.load(), peer, &request)?;
+        let served = request.method() == Method::GET && core.routes.find(path).is_some();
+        let document = if served { core.auth.metadata(path) } else { None };
         let document = document.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "not found"))?;
         return Ok(plain(StatusCode::OK, document.to_string()));
     }

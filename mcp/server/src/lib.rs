@@ -30,7 +30,8 @@ mod task;
 mod tls;
 
 pub use auth::{
-    Anonymous, AuthError, AuthRequest, Authenticator, Identity, TokenRecord, TokenTable, hash_token,
+    Anonymous, AuthError, AuthRequest, Authenticator, Identity, ResourceServer, ResourceServerConfig,
+    TokenRecord, TokenTable, hash_token,
 };
 pub use background::{BackgroundServer, serve_stdio_blocking};
 pub use config::ServerConfig;

@@ -2,15 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac as _};
 use mcp::StateSeal;
-use sha2::{Digest as _, Sha256};
+use ring::digest::{SHA256, digest};
+use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 
 use crate::clock::hex;
 
 /// A seal with one secret key.
 pub(crate) struct HmacSeal {
-    key: [u8; 32],
+    key: Key,
 }
 
 impl HmacSeal {
@@ -18,24 +18,18 @@ impl HmacSeal {
     pub(crate) fn random() -> std::io::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(std::io::Error::other)?;
-        Ok(Self { key })
+        Ok(Self::with_key(&key))
     }
 
     /// A seal that several servers share.
     pub(crate) fn with_key(secret: &[u8]) -> Self {
-        Self { key: Sha256::digest(secret).into() }
-    }
-
-    fn mac(&self) -> Option<Hmac<Sha256>> {
-        Hmac::new_from_slice(&self.key).ok()
+        Self { key: Key::new(HMAC_SHA256, secret) }
     }
 }
 
 impl StateSeal for HmacSeal {
     fn seal(&self, plain: &[u8]) -> String {
-        let Some(mut mac) = self.mac() else { return String::new() };
-        mac.update(plain);
-        let tag = mac.finalize().into_bytes();
+        let tag = sign(&self.key, plain);
         format!("{}.{}", URL_SAFE_NO_PAD.encode(plain), URL_SAFE_NO_PAD.encode(tag))
     }
 
@@ -43,14 +37,12 @@ impl StateSeal for HmacSeal {
         let (body, tag) = sealed.split_once('.')?;
         let plain = URL_SAFE_NO_PAD.decode(body).ok()?;
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
-        let mut mac = self.mac()?;
-        mac.update(&plain);
-        mac.verify_slice(&tag).ok()?;
+        verify(&self.key, &plain, &tag).ok()?;
         Some(plain)
     }
 
     fn digest(&self, bytes: &[u8]) -> String {
-        hex(&Sha256::digest(bytes))
+        hex(digest(&SHA256, bytes).as_ref())
     }
 }
 

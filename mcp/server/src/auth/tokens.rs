@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mcp::{Caller, Scope};
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 
 use super::{AuthError, AuthRequest, Authenticator, Identity};
 use crate::clock::{hex, now_ms, random_hex};
@@ -84,7 +84,12 @@ pub fn hash_token(token: &str) -> std::io::Result<String> {
 }
 
 fn salted(salt: &str, token: &str) -> [u8; 32] {
-    Sha256::new().chain_update(salt.as_bytes()).chain_update(token.as_bytes()).finalize().into()
+    let mut context = Context::new(&SHA256);
+    context.update(salt.as_bytes());
+    context.update(token.as_bytes());
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
 }
 
 struct Entry {
