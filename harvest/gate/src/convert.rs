@@ -1,6 +1,7 @@
 //! Turns our tokens into those of the parser, so that the parser never reads text itself; it knows no grammar.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
 use harvest::{DialectName, HarvestResult, Token as Lexed, TokenKind};
@@ -13,7 +14,23 @@ use crate::text::unquoted;
 /// Longer literals reach the parser empty: nothing that the walker inspects is longer.
 const LITERAL_BYTES_KEPT: usize = 128;
 
-static KEYWORDS: LazyLock<HashMap<&'static str, Keyword>> =
+/// FNV-1a: keywords are short and nobody can choose them.
+#[derive(Default)]
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+static KEYWORDS: LazyLock<HashMap<&'static str, Keyword, BuildHasherDefault<Fnv>>> =
     LazyLock::new(|| ALL_KEYWORDS.iter().copied().zip(ALL_KEYWORDS_INDEX.iter().copied()).collect());
 
 /// Longest keyword that is looked up.
@@ -28,13 +45,24 @@ fn keyword(word: &str) -> Keyword {
     found.copied().unwrap_or(Keyword::NoKeyword)
 }
 
-/// The parser's tokens for a slice of significant tokens.
-pub(crate) fn tokens(lexed: &[Lexed<'_>], dialect: DialectName) -> HarvestResult<Vec<TokenWithSpan>> {
+/// The parser's tokens for a slice of significant tokens; with `places` each knows its byte offset plus one.
+///
+/// Without places the parser saves itself the texts of errors that it only tries out.
+pub(crate) fn tokens(
+    lexed: &[Lexed<'_>],
+    dialect: DialectName,
+    places: bool,
+) -> HarvestResult<Vec<TokenWithSpan>> {
     let mut out = Vec::with_capacity(lexed.len() + 1);
     for token in lexed {
-        let start = Location { line: 1, column: token.start as u64 + 1 };
-        let end = Location { line: 1, column: token.end() as u64 + 1 };
-        out.push(TokenWithSpan { token: convert(token, dialect)?, span: Span { start, end } });
+        let span = if places {
+            let start = Location { line: 1, column: token.start as u64 + 1 };
+            let end = Location { line: 1, column: token.end() as u64 + 1 };
+            Span { start, end }
+        } else {
+            Span::empty()
+        };
+        out.push(TokenWithSpan { token: convert(token, dialect)?, span });
     }
     Ok(out)
 }

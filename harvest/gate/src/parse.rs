@@ -62,20 +62,25 @@ pub(crate) fn on_safe_stack<T: Send>(
 fn parse<T>(
     lexed: &[Lexed<'_>],
     dialect: DialectName,
-    rule: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+    rule: impl Fn(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> HarvestResult<T> {
-    let tokens = convert::tokens(&rewrite::for_parser(lexed, dialect), dialect)?;
-    let mut parser =
-        Parser::new(grammar(dialect)).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
-    let tree = rule(&mut parser).map_err(|e| syntax(&e, dialect))?;
-    let rest = parser.peek_token();
-    if rest.token != Token::EOF {
+    let words = rewrite::for_parser(lexed, dialect);
+    let attempt = |places: bool| -> HarvestResult<T> {
+        let mut parser = Parser::new(grammar(dialect))
+            .with_recursion_limit(RECURSION_MAX)
+            .with_tokens_with_locations(convert::tokens(&words, dialect, places)?);
+        let tree = rule(&mut parser).map_err(|e| syntax(&e, dialect))?;
+        let rest = parser.peek_token();
+        if rest.token == Token::EOF {
+            return Ok(tree);
+        }
         let column = usize::try_from(rest.span.start.column).unwrap_or(1).saturating_sub(1);
         let text =
             format!("syntax error in {} SQL: unexpected {}", crate::refusal::engine(dialect), rest.token);
-        return Err(HarvestError::syntax(text, Some(column)));
-    }
-    Ok(tree)
+        Err(HarvestError::syntax(text, Some(column)))
+    };
+    // Only what fails is read again with places, for the error.
+    attempt(false).or_else(|_| attempt(true))
 }
 
 /// One query and nothing else.
