@@ -197,7 +197,11 @@ impl<'a> Lexer<'a> {
                 self.pos += 1;
             }
             self.in_exec = true;
-            self.marks.exec_comments = self.marks.exec_comments.saturating_add(1);
+            let rest = self.src.get(self.pos..).unwrap_or(&[]).trim_ascii_start();
+            // Dump tools hint the query cache this way; what else the comment holds is judged as code.
+            if !rest.get(..4).is_some_and(|w| w.eq_ignore_ascii_case(b"sql_")) {
+                self.marks.exec_comments = self.marks.exec_comments.saturating_add(1);
+            }
             return true;
         }
         let from = self.pos + 2;
@@ -547,7 +551,59 @@ impl<'a> Lexer<'a> {
         self.pos += 1;
     }
 
+    /// PostgreSQL takes the longest run of operator characters as one operator; types bring their own.
+    fn custom_operator(&mut self, t: &mut Tok) -> bool {
+        let is_op = |b: u8| {
+            matches!(
+                b,
+                b'+' | b'-'
+                    | b'*'
+                    | b'/'
+                    | b'<'
+                    | b'>'
+                    | b'='
+                    | b'~'
+                    | b'!'
+                    | b'@'
+                    | b'#'
+                    | b'%'
+                    | b'^'
+                    | b'&'
+                    | b'|'
+                    | b'?'
+            )
+        };
+        let start = self.pos;
+        let mut end = start;
+        while is_op(self.at(end)) && end - start < 16 {
+            let comment = matches!((self.at(end), self.at(end + 1)), (b'-', b'-') | (b'/', b'*'));
+            if comment {
+                break;
+            }
+            end += 1;
+        }
+        // A sign at the end belongs to what follows, unless the operator is a special one.
+        let special = self.src[start..end]
+            .iter()
+            .any(|b| matches!(b, b'~' | b'!' | b'@' | b'#' | b'%' | b'^' | b'&' | b'|' | b'?'));
+        while !special && end - start > 1 && matches!(self.at(end - 1), b'+' | b'-') {
+            end -= 1;
+        }
+        let text = &self.src[start..end];
+        if text.len() < 2 || matches!(text, b"<=" | b">=" | b"<>" | b"!=" | b"||" | b"<<" | b">>") {
+            return false;
+        }
+        let matches = text.iter().all(|b| matches!(b, b'~' | b'!' | b'*')) && text.contains(&b'~');
+        (t.kind, t.op) = if matches { (Kind::Compare, Op::Unknown) } else { (Kind::Arith, Op::Arrow) };
+        t.hash = text.iter().fold(0, |h, b| h << 8 ^ u64::from(*b) ^ h >> 48);
+        self.pos = end;
+        true
+    }
+
     fn operator(&mut self, t: &mut Tok) {
+        if self.dialect == Dialect::Postgres && self.custom_operator(t) {
+            return;
+        }
         let b = self.at(self.pos);
         let n = self.at(self.pos + 1);
         let n2 = self.at(self.pos + 2);

@@ -459,7 +459,12 @@ impl Machine<'_> {
             Tail::Residue => self.raise(Signal::CommentCut),
             Tail::Stub => {
                 let cut = (after_literal && in_predicate) || clause == Clause::OrderBy;
-                self.raise(if cut { Signal::CommentCut } else { Signal::CommentStub });
+                let nested_in_data = in_predicate || self.class == StatementClass::Write;
+                if cut {
+                    self.raise(Signal::CommentCut);
+                } else if self.user_table || nested_in_data {
+                    self.raise(Signal::CommentStub);
+                }
             }
             Tail::Remark => {
                 if last.kind == Kind::Text && in_predicate && !self.prev.commented && marks.open_comment {

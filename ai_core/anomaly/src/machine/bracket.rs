@@ -53,8 +53,8 @@ impl Machine<'_> {
         } else {
             default
         };
-        let leading = f.terms == 0
-            && f.link == Link::None
+        let leading = f.constant_so_far
+            && f.link != Link::Or
             && f.term.side().operands == 0
             && (f.clause.is_predicate() || f.leading);
         let under_or = f.link == Link::Or || (f.under_or && opener == Opener::Group);
@@ -163,7 +163,8 @@ impl Machine<'_> {
             flags |= flag::CONST_SUB;
             let values = matches!(f.outer, Ctx::Predicate | Ctx::Order | Ctx::Limit | Ctx::List)
                 || (f.outer == Ctx::Values && f.flags & (flag::SYS | flag::SYS_NAME | flag::VAR) != 0);
-            if values && f.opener != Opener::Exists && f.arm == 0 {
+            let empty = f.clause == Clause::Where;
+            if values && f.opener != Opener::Exists && f.arm == 0 && !empty {
                 self.raise(Signal::ConstSubquery);
             }
         }

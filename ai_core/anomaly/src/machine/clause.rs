@@ -22,6 +22,7 @@ impl Machine<'_> {
         f.odd_items = 0;
         f.has_from = false;
         f.terms = 0;
+        f.constant_so_far = true;
         f.link = Link::None;
         f.flags = 0;
         f.all_const = true;
@@ -111,6 +112,7 @@ impl Machine<'_> {
         f.clause = clause;
         f.expect_table = false;
         f.terms = 0;
+        f.constant_so_far = true;
         f.link = Link::None;
         f.term = Term::new();
         f.is_query |= f.opener == Opener::Top;

@@ -86,6 +86,8 @@ pub(super) struct Frame {
     pub(super) has_from: bool,
     /// The conditions before were all under the leading WHERE.
     pub(super) terms: u16,
+    /// Every term of the clause so far was constant.
+    pub(super) constant_so_far: bool,
     pub(super) under_or: bool,
     pub(super) leading: bool,
     pub(super) term: Term,
@@ -127,6 +129,7 @@ impl Frame {
             expect_table: false,
             has_from: false,
             terms: 0,
+            constant_so_far: true,
             under_or: false,
             leading: false,
             term: Term::new(),

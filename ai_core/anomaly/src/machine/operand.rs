@@ -37,6 +37,8 @@ pub(super) mod flag {
     pub(in crate::machine) const LENGTH: u32 = 1 << 21;
     pub(in crate::machine) const WILD: u32 = 1 << 22;
     pub(in crate::machine) const NEGATIVE: u32 = 1 << 23;
+    /// `1 != 1`, the empty list of one mapper.
+    pub(in crate::machine) const EMPTY: u32 = 1 << 25;
     /// Is itself a bracketed query, not merely built over one.
     pub(in crate::machine) const DIRECT_SUB: u32 = 1 << 24;
 

@@ -92,12 +92,18 @@ impl Term {
             _ => Val::Unknown,
         };
         let fixed = if self.is_const() { flag::CONST } else { 0 };
+        let empty = if self.is_empty_list() { flag::EMPTY } else { 0 };
         Operand {
-            flags: flags | fixed | flag::BOOL,
+            flags: flags | fixed | empty | flag::BOOL,
             hash: crate::digest::mix(self.sides[0].hash, self.sides[1].hash ^ self.op as u64),
             val,
             tokens: self.sides[0].tokens.saturating_add(self.sides[1].tokens),
         }
+    }
+
+    fn is_empty_list(&self) -> bool {
+        let ones = self.sides.iter().all(|s| s.is_literal() && s.val == Val::Num(1.0));
+        self.compares == 1 && self.op == Op::Ne && ones && self.nots == 0
     }
 
     /// `x = x` with columns, functions and no literal.
@@ -254,7 +260,6 @@ impl Machine<'_> {
             // Only a bracket hands its value on.
             f.last = Some(if linked { self_unknown(&term, src) } else { term.as_operand(src) });
         }
-        let first = f.terms == 0;
         f.terms = f.terms.saturating_add(1);
         let under_or = before == Link::Or || (after == Link::Or && before == Link::None) || f.under_or;
         let group = !f.is_query && matches!(f.opener, Opener::Group | Opener::Exists);
@@ -263,9 +268,14 @@ impl Machine<'_> {
             Opener::Call => f.call == Kw::If && f.args == 0,
             _ => false,
         };
-        let leads = if group { f.leading } else { matches!(f.clause, Clause::Where | Clause::On) };
-        let leading = first && before == Link::None && leads && after != Link::Or;
         let truth = term.truth(src);
+        // Builders begin with a neutral element: true before AND, false before OR, and several of them.
+        let opens_or = after == Link::Or && truth == Truth::Known(false);
+        let leads =
+            if group { f.leading || opens_or } else { matches!(f.clause, Clause::Where | Clause::On) };
+        let neutral = before != Link::Or && (after != Link::Or || opens_or);
+        let leading = f.constant_so_far && leads && neutral;
+        f.constant_so_far &= truth != Truth::Open;
         if condition {
             if truth != Truth::Open && (term.compares > 0 || term.sides[0].flags & flag::BOOL != 0) {
                 self.raise(Signal::CondProbe);
@@ -316,6 +326,11 @@ impl Machine<'_> {
             return;
         }
         if leading && boolean && !self.top().term_is_odd(term) {
+            return;
+        }
+        // `IN (NULL) AND (1 != 1)` is how one mapper writes an empty list.
+        let empty = term.is_empty_list() || (term.compares == 0 && term.sides[0].flags & flag::EMPTY != 0);
+        if empty && !under_or {
             return;
         }
         match truth {
@@ -378,7 +393,7 @@ fn self_unknown(term: &Term, src: &[u8]) -> Operand {
 /// A text literal taken into arithmetic where data is expected.
 fn is_loose(side: &Side, o: &Operand) -> bool {
     let typed = (side.flags | o.flags) & (flag::TYPED | flag::NOW) != 0;
-    if typed || matches!(side.pending, Op::Arrow | Op::And) {
+    if typed || side.pending == Op::And {
         return false;
     }
     let left_text = side.flags & flag::TEXT != 0 && side.lits > 0;
@@ -390,7 +405,7 @@ fn is_loose(side: &Side, o: &Operand) -> bool {
     if side.pending == Op::Concat && side.lits > 0 && o.has(flag::DIRECT_SUB) {
         return true;
     }
-    if side.pending == Op::Concat || side.pending == Op::Unknown {
+    if matches!(side.pending, Op::Concat | Op::Unknown | Op::Arrow) {
         return both && left_text && right_text;
     }
     (left_text && side.first & flag::TEXT != 0) || (both && (left_text || right_text))

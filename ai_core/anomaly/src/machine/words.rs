@@ -157,6 +157,8 @@ impl Machine<'_> {
             Kw::Where => self.clause(Clause::Where),
             Kw::Having => self.clause(Clause::Having),
             Kw::On => self.on(next),
+            // WITHIN GROUP (ORDER BY …).
+            Kw::Group if self.prev.kw == Kw::Over => self.top().pending = Kw::Over,
             Kw::Group => self.clause(Clause::GroupBy),
             Kw::Order => self.clause(Clause::OrderBy),
             Kw::Limit | Kw::Offset | Kw::Fetch => self.clause(Clause::Limit),
@@ -183,6 +185,8 @@ impl Machine<'_> {
                 self.compare(Op::Unknown);
                 self.top().term.like = true;
             }
+            // LOCK IN SHARE MODE.
+            Kw::In if self.prev.kw == Kw::Transaction => {}
             Kw::In => {
                 self.compare(Op::Unknown);
                 self.top().term.member = true;
