@@ -13,6 +13,7 @@ mod error;
 mod handler;
 mod header;
 mod json;
+mod merge;
 mod meta;
 mod page;
 mod prompt;
@@ -34,6 +35,7 @@ pub use envelope::{EnvelopeError, METHOD_BYTES_MAX, Message, REQUEST_ID_BYTES_MA
 pub use error::{ErrorCode, ToolError, ToolResult};
 pub use handler::{Handlers, Tool, ToolHandler, ToolSet};
 pub use header::{HeaderSource, ParamHeader, check_standard_headers, decode_header_value};
+pub use merge::merge_endpoints;
 pub use meta::{
     ClientCapabilities, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL, META_PROTOCOL_VERSION,
     META_SERVER_INFO, META_SUBSCRIPTION_ID, RequestMeta, TASKS_EXTENSION,

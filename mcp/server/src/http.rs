@@ -16,6 +16,7 @@ mod answer;
 mod body;
 mod guard;
 mod post;
+mod request;
 mod stream;
 
 use answer::{Refusal, cors_preflight, plain, with_cors};

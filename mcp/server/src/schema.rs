@@ -11,8 +11,10 @@ use serde_json::{Map, Value};
 
 use crate::coerce;
 
-/// Tools whose compiled schemas are kept.
-const COMPILED_MAX: usize = 2048;
+/// Names of tools whose compiled schemas are kept.
+const NAMES_MAX: usize = 2048;
+/// Schemas kept per name: endpoints may have tools of the same name.
+const SAME_NAME_MAX: usize = 16;
 
 /// A tool's schema, ready to use.
 pub(crate) struct Compiled {
@@ -26,7 +28,7 @@ pub(crate) struct Compiled {
 /// Checks arguments and results against JSON Schema 2020-12.
 #[derive(Default)]
 pub struct JsonSchemaCheck {
-    compiled: Mutex<HashMap<String, Arc<Compiled>>>,
+    compiled: Mutex<HashMap<String, Vec<Arc<Compiled>>>>,
 }
 
 impl JsonSchemaCheck {
@@ -38,12 +40,15 @@ impl JsonSchemaCheck {
 
     pub(crate) fn compiled(&self, spec: &Arc<ToolSpec>) -> Arc<Compiled> {
         let mut map = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = map.get(&spec.name)
-            && (Arc::ptr_eq(&found.spec, spec) || found.spec.input_schema == spec.input_schema)
-        {
-            return Arc::clone(found);
+        if let Some(known) = map.get(&spec.name) {
+            let same = known.iter().find(|c| Arc::ptr_eq(&c.spec, spec));
+            if let Some(found) =
+                same.or_else(|| known.iter().find(|c| c.spec.input_schema == spec.input_schema))
+            {
+                return Arc::clone(found);
+            }
         }
-        if map.len() >= COMPILED_MAX {
+        if map.len() >= NAMES_MAX {
             map.clear();
         }
         let compiled = Arc::new(Compiled {
@@ -51,7 +56,11 @@ impl JsonSchemaCheck {
             input: compile(&spec.input_schema),
             param_headers: ParamHeader::of_schema(&spec.input_schema),
         });
-        map.insert(spec.name.clone(), Arc::clone(&compiled));
+        let known = map.entry(spec.name.clone()).or_default();
+        if known.len() >= SAME_NAME_MAX {
+            known.remove(0);
+        }
+        known.push(Arc::clone(&compiled));
         compiled
     }
 }
