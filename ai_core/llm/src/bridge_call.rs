@@ -186,7 +186,6 @@ impl LlmBridge {
         on_delta: &mut Option<&mut dyn FnMut(LlmDelta) -> LlmFlow>,
     ) -> Tried {
         let config = &work.snapshot.config;
-        let model = work.model_of(provider);
         let pass = match provider.breaker.enter() {
             Ok(pass) => pass,
             Err(left) => {
@@ -197,28 +196,31 @@ impl LlmBridge {
             }
         };
         let bill = Bill::new(work, provider);
-        let held = match self.ledger.reserve(&bill.ask(config, provider)) {
-            Ok(held) => held,
-            Err(error) => return Tried::Refused(work.named(provider, error)),
-        };
         let wire = WireRequest {
             request: work.request,
             system: work.system,
-            model,
+            model: work.model_of(provider),
             max_output_tokens: bill.max_output,
             temperature: work.request.temperature.unwrap_or(config.llm_temperature),
             stream: on_delta.is_some(),
             options: &provider.row.options,
         };
+        let body = match provider.body(&wire, config.llm_request_max_bytes) {
+            Ok(body) => body,
+            Err(error) => return Tried::Refused(work.named(provider, error)),
+        };
+        let held = match self.ledger.reserve(&bill.ask(config, provider)) {
+            Ok(held) => held,
+            Err(error) => return Tried::Refused(work.named(provider, error)),
+        };
         let limits = Attempt {
             deadline: work.deadline.capped_ms(config.llm_timeout_ms),
             cancel: &work.call.cancel,
-            request_bytes_max: config.llm_request_max_bytes,
             response_bytes_max: config.llm_response_max_bytes,
         };
         let mut delivered = false;
         let started = Instant::now();
-        let result = provider.attempt(&wire, &limits, &mut |delta| match on_delta.as_mut() {
+        let result = provider.attempt(&wire, &body, &limits, &mut |delta| match on_delta.as_mut() {
             Some(receiver) => {
                 if !std::mem::replace(&mut delivered, true) {
                     let labels = [("provider", provider.row.name.as_str())];

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ai_core::LlmUsage;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::cache_guard::Guard;
@@ -104,7 +105,7 @@ impl CachePurge {
 }
 
 /// What the cache holds and did. `lookups` = `exact_hits` + `semantic_hits` + `misses`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct CacheStats {
     /// Entries held.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ai_core::{LlmError, LlmErrorCode};
+use serde::Serialize;
 
 use crate::clock::{Clock, DAY_MS, utc_day};
 use crate::money::Usd;
@@ -45,7 +46,7 @@ pub(crate) struct Spent {
 }
 
 /// Totals of one day, kind, provider, model and caller.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct UsageTotal {
     /// UTC day, days since 1970.
@@ -71,7 +72,7 @@ pub struct UsageTotal {
 }
 
 /// How much is spent and counted now.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct SpendStatus {
     /// Spent on this UTC day.

@@ -56,7 +56,7 @@ pub use ops::{JsonOps, OpRows};
 pub use pool::Pool;
 pub use pool_job::{DeltaSink, Job, JobError, JobOutput, JobResult, JobRunner, JobWork, Ticket};
 pub use pool_state::{PoolLimits, PoolStats};
-pub use prefix::{PrefixKind, PrefixQuery, parse_prefix};
+pub use prefix::{PrefixKind, PrefixQuery, SqlErrorCodes, parse_prefix, sql_error_codes};
 pub use provider_row::{Capabilities, Locality, ProviderKind, ProviderOptions, ProviderRow};
 pub use rerank::{HttpReranker, HttpRerankerConfig, LexicalReranker, normalise_scores};
 pub use secret::{SecretResolver, SecretString, resolve_secret};

@@ -50,6 +50,13 @@ impl Usd {
     }
 }
 
+impl serde::Serialize for Usd {
+    /// As a number of dollars.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.dollars())
+    }
+}
+
 impl Add for Usd {
     type Output = Self;
 

@@ -8,6 +8,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use ai_core::{CallContext, CancelHook, CancelToken, LlmError, LlmErrorCode, Priority};
+use serde::Serialize;
 
 use crate::metrics::Metrics;
 use crate::pool_job::{Cell, JobResult, JobWork};
@@ -60,7 +61,7 @@ impl Default for PoolLimits {
 
 /// Numbers of the pool at one moment: `accepted` is always the sum of `queued`, `active`, `completed`, `failed`,
 /// `cancelled` and `expired`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct PoolStats {
     /// Jobs taken in.

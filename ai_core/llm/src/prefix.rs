@@ -1,5 +1,6 @@
 //! Recognises the prefix forms in a statement; pure functions that know neither sessions nor rights.
 
+use ai_core::AiErrorCode;
 use serde_json::{Map, Value, json};
 
 /// Which operation a prefix names.
@@ -83,9 +84,48 @@ impl PrefixQuery<'_> {
     }
 }
 
+/// How a failed operation looks on a SQL wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SqlErrorCodes {
+    /// MySQL's error number.
+    pub mysql_errno: u16,
+    /// MySQL's state.
+    pub mysql_state: &'static str,
+    /// PostgreSQL's state.
+    pub postgres_state: &'static str,
+}
+
+/// The SQL codes of a failure; its message begins with the code's own name.
+#[must_use]
+pub const fn sql_error_codes(code: AiErrorCode) -> SqlErrorCodes {
+    let (mysql_errno, mysql_state) = match code {
+        AiErrorCode::PermissionDenied => (1227, "42000"),
+        AiErrorCode::DeadlineExceeded => (3024, "HY000"),
+        _ => (1105, "HY000"),
+    };
+    let postgres_state = match code {
+        AiErrorCode::InvalidArgument | AiErrorCode::NotFound => "22023",
+        AiErrorCode::PermissionDenied => "42501",
+        AiErrorCode::DeadlineExceeded => "57014",
+        AiErrorCode::Unavailable => "53000",
+        AiErrorCode::LimitExceeded => "54000",
+        AiErrorCode::FailedPrecondition | AiErrorCode::Conflict => "55000",
+        AiErrorCode::Internal => "XX000",
+    };
+    SqlErrorCodes { mysql_errno, mysql_state, postgres_state }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sql_codes() {
+        let codes = sql_error_codes(AiErrorCode::PermissionDenied);
+        assert_eq!((codes.mysql_errno, codes.mysql_state, codes.postgres_state), (1227, "42000", "42501"));
+        assert_eq!(sql_error_codes(AiErrorCode::Unavailable).mysql_errno, 1105);
+    }
 
     #[test]
     fn forms() {

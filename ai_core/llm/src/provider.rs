@@ -64,7 +64,6 @@ impl Drop for Place<'_> {
 pub(crate) struct Attempt<'a> {
     pub(crate) deadline: Deadline,
     pub(crate) cancel: &'a CancelToken,
-    pub(crate) request_bytes_max: usize,
     pub(crate) response_bytes_max: usize,
 }
 
@@ -151,28 +150,34 @@ impl Provider {
         *self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One HTTP exchange. `on_delta` is given pieces when the request asks for a stream.
-    pub(crate) fn attempt(
-        &self,
-        wire: &WireRequest<'_>,
-        limits: &Attempt<'_>,
-        on_delta: &mut dyn FnMut(LlmDelta) -> LlmFlow,
-    ) -> Result<AttemptAnswer, AttemptError> {
+    /// The request's bytes.
+    pub(crate) fn body(&self, wire: &WireRequest<'_>, request_bytes_max: usize) -> Result<Vec<u8>, LlmError> {
         let body = serde_json::to_vec(&self.dialect.build(wire)).map_err(|e| {
             LlmError::new(LlmErrorCode::Internal, format!("the request cannot be written as JSON: {e}"))
         })?;
-        if body.len() > limits.request_bytes_max {
+        if body.len() > request_bytes_max {
             let why = format!(
                 "the request has {} bytes, allowed are {}; see llm_request_max_bytes",
                 body.len(),
-                limits.request_bytes_max
+                request_bytes_max
             );
-            return Err(LlmError::new(LlmErrorCode::RequestTooLarge, why).into());
+            return Err(LlmError::new(LlmErrorCode::RequestTooLarge, why));
         }
+        Ok(body)
+    }
+
+    /// One HTTP exchange with the [`body`](Self::body) of `wire`. `on_delta` is given pieces when the request asks for a stream.
+    pub(crate) fn attempt(
+        &self,
+        wire: &WireRequest<'_>,
+        body: &[u8],
+        limits: &Attempt<'_>,
+        on_delta: &mut dyn FnMut(LlmDelta) -> LlmFlow,
+    ) -> Result<AttemptAnswer, AttemptError> {
         let call = HttpCall {
             url: &self.row.url,
             headers: &self.headers,
-            body: &body,
+            body,
             accept: if wire.stream { "text/event-stream" } else { "application/json" },
             deadline: limits.deadline,
             response_bytes_max: limits.response_bytes_max,

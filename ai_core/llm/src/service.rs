@@ -9,6 +9,7 @@ use ai_core::{
     LlmDelta, LlmError, LlmErrorCode, LlmFlow, LlmRequest, LlmResponse, Reranker,
 };
 use arc_swap::ArcSwap;
+use serde::Serialize;
 
 use crate::bridge::{BridgeStatus, LlmBridge, LlmDeps};
 use crate::config::{EMBEDDING_URI_DEFAULT, EmbeddingChoice, LlmConfig, RERANK_URI_DEFAULT, RerankChoice};
@@ -164,7 +165,7 @@ fn check_model(wanted: &str, have: &str) -> AiResult<()> {
 }
 
 /// Which services are in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ServiceChoice {
     /// `builtin`, `local`, `openai`, `llama_cpp`, or `none` with the reason.

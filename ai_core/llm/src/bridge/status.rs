@@ -7,9 +7,10 @@ use crate::cache::CacheStats;
 use crate::ledger::SpendStatus;
 use crate::money::Usd;
 use crate::provider::Provider;
+use serde::Serialize;
 
 /// State of one provider.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ProviderStatus {
     /// Row name.
@@ -43,7 +44,7 @@ pub struct ProviderStatus {
 }
 
 /// Counters and states of the bridge at one moment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct BridgeStatus {
     /// Grows with each reload.

@@ -464,5 +464,13 @@ fn bad_requests_are_refused_here() {
     refuse(|r| r.max_output_tokens = Some(0), LlmErrorCode::ValidationFailed);
     refuse(|r| r.stop = vec!["s".into(); 17], LlmErrorCode::ValidationFailed);
     refuse(|r| r.messages[0].content = "x".repeat(2_000_000), LlmErrorCode::RequestTooLarge);
+    refuse(
+        |r| r.response_schema = Some(json!({"description": "x".repeat(2_000_000)})),
+        LlmErrorCode::RequestTooLarge,
+    );
     assert_eq!(server.seen().len(), 0);
+    assert_eq!(bridge.status().local_model_calls, 0);
+    // What hosts show is what they are given.
+    let shown = serde_json::to_value(bridge.status()).unwrap();
+    assert_eq!((shown["failed_requests"].as_u64(), shown["spend"]["daily"].as_f64()), (Some(6), Some(0.0)));
 }
