@@ -18,13 +18,13 @@ pub use embed::{EmbedKind, Embedder, EmbedderInfo, Metric, Reranker};
 pub use error::{AiError, AiErrorCode, AiResult};
 pub use fakes::{FakeEmbedder, FakeReranker, FakeRetriever, MemoryRows, MemoryText, MemoryVectors};
 pub use llm::{
-    LlmCached, LlmClient, LlmDelta, LlmError, LlmErrorCode, LlmFinish, LlmFlow, LlmMessage, LlmOutput, LlmRequest,
-    LlmResponse, LlmRole, LlmTimings, LlmTool, LlmToolCall, LlmToolChoice, LlmUsage,
+    LlmCached, LlmClient, LlmDelta, LlmError, LlmErrorCode, LlmFinish, LlmFlow, LlmMessage, LlmOutput,
+    LlmRequest, LlmResponse, LlmRole, LlmTimings, LlmTool, LlmToolCall, LlmToolChoice, LlmUsage,
 };
 pub use llm_fake::{FakeAnswer, FakeLlm};
 pub use retrieve::{Passage, Retriever};
 pub use rows::{
     PageRequest, RowColumn, RowKey, RowPage, RowSource, RowValue, SourceConnector, SourceRow, SourceSpec,
 };
-pub use text::{TextChange, TextClause, TextEntry, TextHit, TextIndex, TextIndexStatus};
+pub use text::{TextChange, TextClause, TextEntry, TextHit, TextIndex, TextIndexOpener, TextIndexStatus};
 pub use vector::{Allowed, VectorHit, VectorItem, VectorStore, check_vector};

@@ -1,5 +1,8 @@
 //! What a full-text index promises: follow the store's changes and rank chunks; it does not know where they live.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::Deadline;
@@ -120,3 +123,7 @@ pub trait TextIndex: Send + Sync {
     /// When the index cannot be read.
     fn status(&self) -> AiResult<TextIndexStatus>;
 }
+
+/// Opens an index in a folder; the text is the identity that the index must carry, and an index of another identity
+/// is emptied.
+pub type TextIndexOpener = Arc<dyn Fn(&Path, &str) -> AiResult<Arc<dyn TextIndex>> + Send + Sync>;

@@ -100,7 +100,7 @@ impl LocalEmbedder {
                 })?;
                 let bounded = (1..=8192).contains(&config.hidden_size)
                     && config.num_attention_heads > 0
-                    && config.hidden_size % config.num_attention_heads == 0
+                    && config.hidden_size.is_multiple_of(config.num_attention_heads)
                     && config.max_position_embeddings > 2;
                 if !bounded {
                     return Err(precondition(
@@ -148,7 +148,8 @@ impl LocalEmbedder {
     }
 
     fn ids(&self, text: &str, prefix: &str) -> AiResult<Vec<u32>> {
-        let cut = text.floor_char_boundary(INPUT_BYTES_MAX.min(text.len()));
+        let most = INPUT_BYTES_MAX.min(text.len());
+        let cut = (0..=most).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
         let joined;
         let text = if prefix.is_empty() {
             &text[..cut]

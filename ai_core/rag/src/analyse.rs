@@ -390,7 +390,7 @@ fn bigrams(run: &str, out: &mut Vec<String>) {
 
 fn cut(mut term: String) -> String {
     if term.len() > TERM_BYTES_MAX {
-        term.truncate(term.floor_char_boundary(TERM_BYTES_MAX));
+        term.truncate(crate::ids::floor_boundary(&term, TERM_BYTES_MAX));
     }
     term
 }

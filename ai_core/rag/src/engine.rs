@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ai_core::{
     AiError, AiResult, Deadline, EmbedKind, Embedder, Passage, Reranker, Retriever, SourceConnector,
-    TextIndex,
+    TextIndex, TextIndexOpener,
 };
 use serde_json::{Map, Value};
 
@@ -88,10 +88,6 @@ pub enum Fulltext {
     /// The outer index.
     Outer,
 }
-
-/// Opens the outer full-text index in a folder; the text is the identity that the index must carry, and an index of
-/// another identity is emptied.
-pub type TextIndexOpener = Arc<dyn Fn(&Path, &str) -> AiResult<Arc<dyn TextIndex>> + Send + Sync>;
 
 /// Settings of an engine before it is opened.
 #[must_use]

@@ -26,6 +26,14 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> String {
     hex(&hash.finalize())
 }
 
+/// The largest character boundary at or below `at`.
+pub(crate) fn floor_boundary(text: &str, at: usize) -> usize {
+    if at >= text.len() {
+        return text.len();
+    }
+    (0..=at).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0)
+}
+
 /// Seconds since 1970.
 pub(crate) fn now_s() -> i64 {
     now_ms() / 1000

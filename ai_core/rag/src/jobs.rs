@@ -494,13 +494,13 @@ pub(crate) fn background(engine: &Weak<Inner>) {
         }
         // Each of these is tried again at the next tick; their state is visible in stats and job rows.
         let _ = inner.store.catch_up(Some(4));
-        if ticks % 20 == 0 {
+        if ticks.is_multiple_of(20) {
             let _ = schedule(&inner);
             for space in inner.store.quick(store::spaces_all).unwrap_or_default() {
                 let _ = inner.store.warm(&space);
             }
         }
-        if ticks % 14_400 == 0 {
+        if ticks.is_multiple_of(14_400) {
             let ttl = i64::try_from(inner.limits.tombstone_ttl_s).unwrap_or(i64::MAX / 2);
             let _ = inner.store.forget_tombstones(now_s() - ttl);
         }

@@ -46,7 +46,7 @@ pub use config::{
     SourceConfig, SyncSettings, Tombstone,
 };
 pub use embedders::EmbedderFactory;
-pub use engine::{Fulltext, PushDocument, PushReport, Rag, RagBuilder, RagLimits, TextIndexOpener};
+pub use engine::{Fulltext, PushDocument, PushReport, Rag, RagBuilder, RagLimits};
 pub use eval::{Judgements, Quality, evaluate, percentile};
 pub use fuse::{FuseMethod, LEXICAL_VECTOR_WEIGHT, SEMANTIC_VECTOR_WEIGHT};
 pub use query::{MatchMode, Syntax};

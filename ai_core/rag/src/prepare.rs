@@ -163,7 +163,7 @@ pub(crate) fn input_text(
     if out.trim().is_empty() {
         title.clone_into(&mut out);
     }
-    out.truncate(out.floor_char_boundary(INPUT_BYTES_MAX));
+    out.truncate(crate::ids::floor_boundary(&out, INPUT_BYTES_MAX));
     out
 }
 

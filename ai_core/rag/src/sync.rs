@@ -1,5 +1,7 @@
 //! One run over one source: read, compare, cut, embed, commit, sweep; it knows rows and the store, not jobs or threads.
 
+mod vectors;
+
 use std::collections::{HashMap, HashSet};
 
 use ai_core::{AiError, AiErrorCode, AiResult, Deadline, PageRequest, RowKey, RowSource, RowValue};
@@ -7,15 +9,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::catalogue::{Catalogue, precondition};
+use crate::catalogue::precondition;
 use crate::config::{SourceConfig, bad};
 use crate::engine::Inner;
 use crate::folder::FolderSource;
 use crate::ids::now_s;
 use crate::map::{MappedDoc, Mapper};
 use crate::prepare::{self, Binding};
-use crate::records::{DocWrite, SpaceRole, SyncErrorRow, SyncState};
-use crate::store::{self, EmbeddedChunk, WriteBatch};
+use crate::records::{DocWrite, SyncErrorRow, SyncState};
+use crate::store::{self, WriteBatch};
 
 /// Bytes of one page of rows.
 const PAGE_BYTES_MAX: usize = 8 << 20;
@@ -279,7 +281,7 @@ impl Run<'_> {
         };
         let full = self.options.full || changed || due || self.config.sync.mode == "full";
         let by_key = self.config.sync.cursor_column.is_none();
-        if !(self.options.reembed && !changed) {
+        if !self.options.reembed || changed {
             // A pass in key order over everything is the incremental pass too.
             if !(full && by_key) {
                 self.pass(false)?;
@@ -600,95 +602,6 @@ impl Run<'_> {
                 .map(|k| k.doc_pk)
                 .collect();
             each(self, count, unmet)?;
-        }
-    }
-
-    /// Gives waiting chunks their vectors, then puts a completed new space into service.
-    fn embed_pending(&mut self) -> AiResult<()> {
-        self.phase("embed");
-        for binding in self.bindings.clone() {
-            if self.options.reembed {
-                self.inner.store.enqueue(self.source_id, binding.space.space_id, true)?;
-            }
-            let waiting = self.drain(&binding)?;
-            self.progress.embeddings_pending = waiting;
-            let catalogue = self.inner.store.quick(Catalogue::read)?;
-            let held: Vec<_> = catalogue
-                .spaces_of(self.source_id)
-                .into_iter()
-                .map(|(s, active)| (s.clone(), active))
-                .collect();
-            let building = held.iter().any(|(s, active)| s.space_id == binding.space.space_id && !active);
-            if building && waiting == 0 {
-                self.inner.store.set_role(self.source_id, binding.space.space_id, SpaceRole::Active)?;
-                for (space, _) in held.iter().filter(|(s, _)| s.space_id != binding.space.space_id) {
-                    self.inner.store.drop_space(self.source_id, space)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Embeds until nothing waits or the embedder is away; returns how many chunks still wait.
-    fn drain(&mut self, binding: &Binding) -> AiResult<u64> {
-        let mut after = 0;
-        let mut waiting = 0;
-        loop {
-            self.stop_if_cancelled()?;
-            let chunks = self.inner.store.pending(
-                self.source_id,
-                binding.space.space_id,
-                after,
-                binding.settings.batch_size,
-            )?;
-            let Some(last) = chunks.last() else { return Ok(waiting) };
-            after = last.chunk_pk;
-            let texts: Vec<String> = chunks
-                .iter()
-                .map(|c| {
-                    let empty = serde_json::Map::new();
-                    let metadata = c.metadata.as_object().unwrap_or(&empty);
-                    prepare::input_text(self.config, &c.title, &c.heading_path, &c.text, metadata)
-                })
-                .collect();
-            let inputs: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let outcome = prepare::embed_batch(binding, &inputs);
-            let made: Vec<EmbeddedChunk> = match outcome {
-                Ok(vectors) => chunks
-                    .iter()
-                    .zip(vectors)
-                    .zip(&inputs)
-                    .map(|((chunk, vector), text)| EmbeddedChunk {
-                        chunk_pk: chunk.chunk_pk,
-                        source_id: chunk.source_id,
-                        input_hash: crate::ids::sha256(&[text.as_bytes()]),
-                        outcome: store::prepare_vector(&binding.space, vector).map_err(|e| (e.message, true)),
-                    })
-                    .collect(),
-                Err(error) if binding.settings.on_error == "fail" => return Err(error),
-                Err(error) => {
-                    let last = error.code == AiErrorCode::InvalidArgument;
-                    if !last {
-                        // The embedder is away; what waits is tried again by the next run.
-                        let rest = self.inner.store.pending_count(self.source_id, binding.space.space_id)?;
-                        return Ok(rest);
-                    }
-                    waiting += chunks.len() as u64;
-                    chunks
-                        .iter()
-                        .map(|chunk| EmbeddedChunk {
-                            chunk_pk: chunk.chunk_pk,
-                            source_id: chunk.source_id,
-                            input_hash: String::new(),
-                            outcome: Err((error.message.clone(), false)),
-                        })
-                        .collect()
-                }
-            };
-            let failed = made.iter().filter(|m| m.outcome.is_err()).count() as u64;
-            self.progress.embeddings_failed += failed;
-            self.progress.embeddings_done += self.inner.store.put_embedded(&binding.space, &made)?;
-            self.watcher.progress(&self.progress);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ai_core::{
     AiError, AiResult, Allowed, Deadline, TextChange, TextClause, TextEntry, TextHit, TextIndex,
-    TextIndexStatus,
+    TextIndexOpener, TextIndexStatus,
 };
 use serde::{Deserialize, Serialize};
 use tantivy::collector::{FilterCollector, TopDocs};
@@ -64,7 +64,7 @@ fn failed(error: tantivy::TantivyError) -> AiError {
 
 /// Opens indexes for an engine.
 #[must_use]
-pub fn opener() -> Arc<dyn Fn(&Path, &str) -> AiResult<Arc<dyn TextIndex>> + Send + Sync> {
+pub fn opener() -> TextIndexOpener {
     Arc::new(|folder, identity| Ok(Arc::new(TantivyIndex::open(folder, identity)?) as Arc<dyn TextIndex>))
 }
 

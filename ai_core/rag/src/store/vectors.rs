@@ -161,7 +161,7 @@ fn scan_exact(
     let mut seen = 0u32;
     while let Some(row) = rows.next().map_err(sql)? {
         seen += 1;
-        if seen % 4096 == 0 {
+        if seen.is_multiple_of(4096) {
             deadline.check("the vector scan")?;
         }
         let (pk, source): (i64, i64) = (row.get(0).map_err(sql)?, row.get(1).map_err(sql)?);
