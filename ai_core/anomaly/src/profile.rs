@@ -1,11 +1,14 @@
 //! What one user at one place usually does: bounded sets and counters over atomics; it denies nothing.
 
+mod tags;
+
 use crate::machine::StatementClass;
 use crate::rate::{MinuteHistory, SlidingWindow};
 use crate::stats::Outcomes;
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use tags::{Insert, TagSet};
 
 /// Statements a table needs before its set of digests can count as complete.
 const TABLE_STATEMENTS_MIN: u32 = 32;
@@ -27,108 +30,6 @@ const HOSTS: usize = 64;
 const HEADS: usize = 340;
 /// On a table with so few once-seen digests, an unknown head is remarkable as well.
 const NOVELTY_RARE: f64 = 0.005;
-
-const SEEN: u32 = 1;
-const AGAIN: u32 = 2;
-const TAG_MASK: u32 = !3;
-
-/// Remembers hashes by 30-bit tags; knows which were seen more than once.
-#[derive(Debug)]
-pub(crate) struct TagSet {
-    slots: Box<[AtomicU32]>,
-    len: AtomicU32,
-    max: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Insert {
-    New,
-    Second,
-    Known,
-    Full,
-}
-
-impl TagSet {
-    pub(crate) fn new(max: usize) -> Self {
-        let slots = (max + max / 2).next_power_of_two();
-        Self {
-            slots: (0..slots).map(|_| AtomicU32::new(0)).collect(),
-            len: AtomicU32::new(0),
-            max: max as u32,
-        }
-    }
-
-    fn probes(&self, hash: u64) -> impl Iterator<Item = &AtomicU32> {
-        let mask = self.slots.len() - 1;
-        let from = hash as usize & mask;
-        (0..PROBES).map(move |i| &self.slots[(from + i) & mask])
-    }
-
-    fn tag(hash: u64) -> u32 {
-        (hash >> 32) as u32 & TAG_MASK | SEEN
-    }
-
-    #[inline]
-    pub(crate) fn contains(&self, hash: u64) -> bool {
-        let tag = Self::tag(hash) & TAG_MASK;
-        for slot in self.probes(hash) {
-            let v = slot.load(Ordering::Relaxed);
-            if v == 0 {
-                return false;
-            }
-            if v & TAG_MASK == tag {
-                return true;
-            }
-        }
-        false
-    }
-
-    pub(crate) fn insert(&self, hash: u64) -> Insert {
-        let tag = Self::tag(hash);
-        for slot in self.probes(hash) {
-            let mut v = slot.load(Ordering::Relaxed);
-            if v == 0 {
-                if self.len.load(Ordering::Relaxed) >= self.max {
-                    return Insert::Full;
-                }
-                match slot.compare_exchange(0, tag, Ordering::AcqRel, Ordering::Relaxed) {
-                    Ok(_) => {
-                        self.len.fetch_add(1, Ordering::Relaxed);
-                        return Insert::New;
-                    }
-                    Err(now) => v = now,
-                }
-            }
-            if v & TAG_MASK == tag & TAG_MASK {
-                let before = slot.fetch_or(AGAIN, Ordering::AcqRel);
-                return if before & AGAIN == 0 { Insert::Second } else { Insert::Known };
-            }
-        }
-        Insert::Full
-    }
-
-    pub(crate) fn len(&self) -> u32 {
-        self.len.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn dump(&self) -> (usize, Vec<(u32, u32)>) {
-        let used = self.slots.iter().enumerate().map(|(i, s)| (i as u32, s.load(Ordering::Relaxed)));
-        (self.slots.len(), used.filter(|(_, v)| *v != 0).collect())
-    }
-
-    /// Restores a dump of a set with as many slots; false if it does not fit.
-    pub(crate) fn restore(&self, slots: usize, used: &[(u32, u32)]) -> bool {
-        if slots != self.slots.len() || used.iter().any(|(i, _)| *i as usize >= slots) {
-            return false;
-        }
-        for (i, v) in used {
-            if self.slots[*i as usize].swap(*v, Ordering::Relaxed) == 0 {
-                self.len.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        true
-    }
-}
 
 #[derive(Debug, Default)]
 struct TableSlot {
@@ -454,7 +355,7 @@ impl Profile {
     /// Rebuilds a profile; `None` if the dump does not fit this configuration.
     pub(crate) fn restore(d: &ProfileDump, digests_max: usize) -> Option<Self> {
         let p = Self::new(&d.user, d.host, &d.schema, digests_max, d.since_ms);
-        let heads = p.heads.slots.len();
+        let heads = p.heads.slots();
         if !p.digests.restore(d.slots, &d.digests)
             || !p.heads.restore(heads, &d.heads)
             || d.hours.len() != HOURS
@@ -537,80 +438,4 @@ fn prefix_tag(addr: IpAddr) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn traits(structure: u64, table: u64) -> Traits {
-        Traits { structure, table, head: table, class: StatementClass::Read, catalog: false, stacked: false }
-    }
-
-    fn spread(i: u64) -> u64 {
-        crate::digest::mix(i, 99)
-    }
-
-    #[test]
-    fn a_closed_table_makes_new_digests_remarkable_and_an_open_one_does_not() {
-        let p = Profile::new("app", None, "", 2000, 0);
-        for i in 0..400_u64 {
-            p.learn(&traits(spread(i % 5), 77 << 32), 0);
-            p.learn(&traits(spread(1000 + i), 88 << 32), 0);
-        }
-        assert_eq!(p.novelty(&traits(spread(9999), 77 << 32)), behaviour::NOVEL_DIGEST);
-        assert_eq!(p.novelty(&traits(spread(9999), 88 << 32)), 0);
-        assert!(p.digests.contains(spread(3)));
-        assert!(!p.digests.contains(spread(9999)));
-    }
-
-    #[test]
-    fn the_digest_set_is_bounded() {
-        let p = Profile::new("app", None, "", 64, 0);
-        for i in 0..100_000_u64 {
-            p.learn(&traits(spread(i), spread(i)), 0);
-        }
-        assert!(p.digests.len() <= 64);
-    }
-
-    #[test]
-    fn dumps_restore() {
-        let p = Profile::new("app", Some("10.0.0.1".parse().unwrap()), "shop", 256, 5);
-        for i in 0..200_u64 {
-            p.learn(&traits(spread(i % 20), spread(i % 3)), 1_000_000);
-        }
-        p.learn_host("10.0.0.1".parse().unwrap());
-        p.mature.store(true, Ordering::Relaxed);
-        let d = p.dump();
-        let q = Profile::restore(&d, 256).unwrap();
-        assert_eq!(q.dump(), d);
-        assert!(q.digests.contains(spread(7)));
-        assert!(Profile::restore(&d, 4096).is_none());
-    }
-
-    #[test]
-    fn heat_decays() {
-        let p = Profile::new("app", None, "", 64, 0);
-        let o = |t: u64| Outcome {
-            digest: 1,
-            time_ms: t,
-            rows: 1,
-            refused: false,
-            slow_ms: 5000,
-            rows_limit: 10,
-        };
-        for _ in 0..10 {
-            assert_eq!(p.outcome(&o(10), 1_000_000), 0);
-        }
-        assert_eq!(p.outcome(&o(60_000), 1_000_000), behaviour::EXEC_SLOW);
-        assert!((p.heat(1_000_000) - 0.2).abs() < 0.001);
-        assert!((p.heat(1_300_000) - 0.1).abs() < 0.001);
-        assert_eq!(p.heat(10_000_000), 0.0);
-    }
-
-    #[test]
-    fn new_networks_are_seen() {
-        let p = Profile::new("app", None, "", 64, 0);
-        assert!(!p.host_is_novel("10.0.0.1".parse().unwrap()));
-        p.learn_host("10.0.0.1".parse().unwrap());
-        assert!(!p.host_is_novel("10.0.0.250".parse().unwrap()));
-        assert!(p.host_is_novel("192.0.2.1".parse().unwrap()));
-    }
-}
+mod tests;
