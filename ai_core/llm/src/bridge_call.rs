@@ -8,9 +8,10 @@ use ai_core::{
     LlmUsage,
 };
 
+use crate::breaker::Pass;
 use crate::bridge::{Counters, LlmBridge, Snapshot, ms_since, over};
 use crate::config::LlmConfig;
-use crate::ledger::{Ask, Spent};
+use crate::ledger::{Ask, Reservation, Spent};
 use crate::money::{Price, Usd, estimate_tokens};
 use crate::output::shape_output;
 use crate::provider::{Attempt, AttemptAnswer, AttemptError, Place, Provider, ProviderCounts};
@@ -120,11 +121,10 @@ impl LlmBridge {
         let (mut failed, mut refused): (Option<LlmError>, Option<LlmError>) = (None, None);
         let mut attempts = 0;
         let result = loop {
-            if work.call.cancel.is_cancelled() {
-                break Err(over(work.call));
-            }
-            if work.deadline.is_over() {
-                break Err(last_or_over(failed.or(refused), work));
+            if work.call.cancel.is_cancelled() || work.deadline.is_over() {
+                // A cancel is reported as such, whatever failed before it.
+                let last = failed.or(refused).filter(|_| !work.call.cancel.is_cancelled());
+                break Err(last_or_over(last, work));
             }
             let (at, place) = match next_lane(&lanes) {
                 Next::Go(at, place) => (at, place),
@@ -232,6 +232,12 @@ impl LlmBridge {
             None => LlmFlow::Continue,
         });
         self.count_attempt(provider, before);
+        self.settle(work, provider, &bill, Exchange { pass, held, result, delivered })
+    }
+
+    /// Pays for an exchange and gives breaker and counters their due.
+    fn settle(&self, work: &Work<'_>, provider: &Provider, bill: &Bill, done: Exchange<'_>) -> Tried {
+        let Exchange { pass, held, result, delivered } = done;
         match result {
             Ok(done) => {
                 pass.succeeded();
@@ -319,6 +325,14 @@ impl LlmBridge {
         price.source.clone_into(&mut response.price_source);
         (response, done.answer.text)
     }
+}
+
+/// An HTTP exchange that is over, with what was taken for it.
+struct Exchange<'a> {
+    pass: Pass<'a>,
+    held: Reservation<'a>,
+    result: Result<AttemptAnswer, AttemptError>,
+    delivered: bool,
 }
 
 /// What came of one try.

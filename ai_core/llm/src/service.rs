@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ai_core::{
-    AiError, AiResult, CallContext, Deadline, EmbedKind, Embedder, EmbedderInfo, LlmClient,
-    LlmDelta, LlmError, LlmErrorCode, LlmFlow, LlmRequest, LlmResponse, Reranker,
+    AiError, AiResult, CallContext, Deadline, EmbedKind, Embedder, EmbedderInfo, LlmClient, LlmDelta,
+    LlmError, LlmErrorCode, LlmFlow, LlmRequest, LlmResponse, Reranker,
 };
 use arc_swap::ArcSwap;
 use serde::Serialize;
