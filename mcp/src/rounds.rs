@@ -27,6 +27,13 @@ pub trait StateSeal: Send + Sync {
 
     /// A collision-resistant digest, as text.
     fn digest(&self, bytes: &[u8]) -> String;
+
+    /// Whether the state of this digest is used for the first time as a proof. Later calls with the same digest give `false`,
+    /// so that one confirmation confirms one call.
+    fn spend(&self, digest: &str) -> bool {
+        let _ = digest;
+        true
+    }
 }
 
 /// What a sealed state is good for: one caller, one request.
@@ -54,6 +61,10 @@ struct Progress {
     answers: Map<String, Value>,
     asked: Vec<String>,
     kept: Option<Value>,
+    /// Digest of the state that came in; gone once it has been looked at as a proof.
+    proof: Option<String>,
+    /// Whether that proof holds for this request.
+    proven: bool,
 }
 
 /// The rounds of one modern request: the [`ClientLink`] of a call without a channel back to its client.
@@ -143,6 +154,14 @@ impl Rounds {
         Ok(())
     }
 
+    /// A state proves once: whoever sends it again is asked again.
+    fn prove(&self, progress: &mut Progress) -> bool {
+        if let Some(digest) = progress.proof.take() {
+            progress.proven = self.seal.spend(&digest);
+        }
+        progress.proven
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,7 +186,8 @@ fn read_state(seal: &dyn StateSeal, sealed: &str, binding: &Binding) -> Result<P
     if state.expires_s < now_s() {
         return Err(refused("has expired"));
     }
-    Ok(Progress { answers: state.answers, asked: state.asked, kept: state.kept })
+    let proof = Some(seal.digest(sealed.as_bytes()));
+    Ok(Progress { answers: state.answers, asked: state.asked, kept: state.kept, proof, proven: false })
 }
 
 fn now_s() -> u64 {
@@ -189,7 +209,7 @@ impl ClientLink for Rounds {
         let mut progress = self.lock();
         let (mut found, mut open) = (Vec::with_capacity(asks.len()), Vec::new());
         for ask in asks {
-            let known = !ask.proven || progress.asked.contains(&ask.key);
+            let known = !ask.proven || (progress.asked.contains(&ask.key) && self.prove(&mut progress));
             match progress.answers.get(&ask.key).filter(|_| known).map(|a| (ask.judge(a), a)) {
                 Some((Judgement::Good, answer)) => found.push(answer.clone()),
                 Some((Judgement::Malformed, _)) => {

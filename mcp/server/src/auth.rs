@@ -11,7 +11,7 @@ pub use resource_server::{ResourceServer, ResourceServerConfig};
 pub use tokens::{TokenRecord, TokenTable, hash_token};
 
 /// What an authenticator sees of a request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct AuthRequest<'a> {
     /// Path of the endpoint whose tokens count.
@@ -27,6 +27,16 @@ impl<'a> AuthRequest<'a> {
     #[must_use]
     pub fn new(endpoint: &'a str, token: Option<&'a str>, address: &'a str) -> Self {
         Self { endpoint, token, address }
+    }
+}
+
+impl std::fmt::Debug for AuthRequest<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthRequest")
+            .field("endpoint", &self.endpoint)
+            .field("token", &self.token.map(|_| "***"))
+            .field("address", &self.address)
+            .finish()
     }
 }
 

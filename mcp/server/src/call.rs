@@ -202,6 +202,7 @@ fn new_task(
         ttl_ms: config.task_ttl_ms,
         poll_interval_ms: config.task_poll_interval_ms,
         tasks_max: config.tasks_max,
+        bytes_max: config.task_results_bytes_max,
     })
 }
 
@@ -253,13 +254,13 @@ fn end_task(x: &Exchange, task: &Task, outcome: Result<Result<String, RpcError>,
         Ok(Err(error)) => Err(error),
         Err(error) => gate_failure(x, error),
     };
-    task.end(match outcome {
+    match outcome {
         Ok(Reply::Result(text)) => {
-            Ending::Completed(serde_json::from_str::<Value>(&text).unwrap_or_default())
+            task.end(Ending::Completed(serde_json::from_str::<Value>(&text).unwrap_or_default()), text.len());
         }
-        Ok(Reply::Listen(_)) => Ending::Cancelled,
-        Err(error) => Ending::Failed(error),
-    });
+        Ok(Reply::Listen(_)) => task.end(Ending::Cancelled, 0),
+        Err(error) => task.end(Ending::Failed(error), 0),
+    }
 }
 
 /// Runs a tool that may become a task: the answer is its result, its questions, or the task.

@@ -26,6 +26,8 @@ pub struct ServerConfig {
     pub header_timeout_ms: u64,
     /// How long a client may take to send a body.
     pub body_timeout_ms: u64,
+    /// How long a client may take none of an answer that is ready.
+    pub write_timeout_ms: u64,
     /// Open client connections.
     pub connections_max: usize,
     /// Open event streams that wait for changes.
@@ -48,6 +50,8 @@ pub struct ServerConfig {
     pub ask_timeout_ms: u64,
     /// Tasks kept, finished ones included.
     pub tasks_max: usize,
+    /// Bytes of results kept by finished tasks; above, no new task is created.
+    pub task_results_bytes_max: usize,
     /// Tasks run at once.
     pub tasks_running_max: usize,
     /// Time of a whole task.
@@ -80,6 +84,7 @@ impl Default for ServerConfig {
             cancel_grace_ms: 1000,
             header_timeout_ms: 30_000,
             body_timeout_ms: 30_000,
+            write_timeout_ms: 30_000,
             connections_max: 1024,
             streams_max: 256,
             keep_alive_ms: 15_000,
@@ -91,6 +96,7 @@ impl Default for ServerConfig {
             resume_grace_ms: 5000,
             ask_timeout_ms: 300_000,
             tasks_max: 1024,
+            task_results_bytes_max: 64 << 20,
             tasks_running_max: 16,
             task_timeout_ms: 3_600_000,
             task_ttl_ms: 3_600_000,

@@ -1,6 +1,5 @@
 //! One request on its way through the method table: who, what, where the answer goes; it does not know the transport.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -39,7 +38,8 @@ pub(crate) struct Exchange {
     pub(crate) tool: OnceLock<Arc<mcp::ToolSpec>>,
     /// Set by `initialize`: the session that was opened.
     pub(crate) opened: OnceLock<Arc<Session>>,
-    pub(crate) finished: AtomicBool,
+    /// W3C trace context of the caller, for logs.
+    pub(crate) traceparent: Option<Arc<str>>,
     incoming: Mutex<Option<Incoming>>,
     reply: Mutex<Option<Result<Reply, RpcError>>>,
 }
@@ -87,7 +87,7 @@ impl Exchange {
             cancel: CancelToken::new(),
             tool: OnceLock::new(),
             opened: OnceLock::new(),
-            finished: AtomicBool::new(false),
+            traceparent: new.incoming.meta.traceparent.as_deref().map(Into::into),
             incoming: Mutex::new(Some(new.incoming)),
             reply: Mutex::new(None),
         }
@@ -124,7 +124,6 @@ impl Exchange {
     }
 
     pub(crate) fn put_reply(&self, reply: Result<Reply, RpcError>) {
-        self.finished.store(true, Ordering::Release);
         *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);
     }
 
@@ -146,7 +145,7 @@ impl Exchange {
         let (caller, endpoint) = (Arc::clone(&self.caller), Arc::clone(&self.route.endpoint.path));
         let mut cx = CallContext::shared(caller, endpoint, self.cancel.clone());
         cx.call_id = self.core.next_call_id();
-        cx.traceparent = incoming.meta.traceparent.as_deref().map(Into::into);
+        cx.traceparent.clone_from(&self.traceparent);
         if let Some(capabilities) = &incoming.meta.capabilities {
             cx.client = Arc::new(SilentLink(capabilities.clone()));
         }

@@ -16,6 +16,7 @@ mod link;
 mod listener;
 mod methods;
 mod page;
+mod patience;
 mod permits;
 mod routes;
 mod rpc;

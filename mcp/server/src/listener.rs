@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::core::{Core, stopped};
 use crate::http::{Peer, handle};
+use crate::patience::Patience;
 use crate::server::ServerError;
 use crate::tls::Tls;
 
@@ -100,7 +101,10 @@ async fn connection<S>(core: &Arc<Core>, stream: S, peer: Peer)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let header_timeout = Duration::from_millis(core.config.load().header_timeout_ms);
+    let (header_timeout, write_timeout_ms) = {
+        let config = core.config.load();
+        (Duration::from_millis(config.header_timeout_ms), config.write_timeout_ms)
+    };
     let service = {
         let core = Arc::clone(core);
         service_fn(move |request| handle(Arc::clone(&core), peer.clone(), request))
@@ -109,7 +113,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patience::new(stream, write_timeout_ms)), service);
     let mut connection = std::pin::pin!(connection);
     let mut stop = core.stop.subscribe();
     let outcome = tokio::select! {

@@ -265,6 +265,7 @@ impl Drop for Observed {
             tool,
             caller = %self.exchange.caller.token_name,
             error_code,
+            traceparent = self.exchange.traceparent.as_deref(),
             micros = duration.as_micros() as u64,
             "served"
         );

@@ -1,16 +1,25 @@
 //! Authenticates the state that travels through clients with HMAC-SHA-256; it does not know what the state says.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mcp::StateSeal;
+use mcp::{STATE_LIFETIME_S, StateSeal};
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 
 use crate::clock::hex;
 
+/// States that were used as a proof and are remembered until they have expired.
+const SPENT_MAX: usize = 16_384;
+
 /// A seal with one secret key.
 pub(crate) struct HmacSeal {
     key: Key,
+    /// Digests of spent states and when they may be forgotten.
+    spent: Mutex<HashMap<String, Instant>>,
 }
 
 impl HmacSeal {
@@ -23,7 +32,7 @@ impl HmacSeal {
 
     /// A seal that several servers share.
     pub(crate) fn with_key(secret: &[u8]) -> Self {
-        Self { key: Key::new(HMAC_SHA256, secret) }
+        Self { key: Key::new(HMAC_SHA256, secret), spent: Mutex::default() }
     }
 }
 
@@ -44,11 +53,28 @@ impl StateSeal for HmacSeal {
     fn digest(&self, bytes: &[u8]) -> String {
         hex(digest(&SHA256, bytes).as_ref())
     }
+
+    fn spend(&self, digest: &str) -> bool {
+        let now = Instant::now();
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if spent.len() >= SPENT_MAX {
+            spent.retain(|_, until| *until > now);
+        }
+        // When all are fresh, nothing more is taken as a proof: the client is asked again, which is safe.
+        spent.len() < SPENT_MAX
+            && spent.insert(digest.to_owned(), now + Duration::from_secs(STATE_LIFETIME_S + 1)).is_none()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_is_spent_once() {
+        let seal = HmacSeal::with_key(b"k");
+        assert!(seal.spend("a") && !seal.spend("a") && seal.spend("b"));
+    }
 
     #[test]
     fn only_untouched_states_of_the_same_key_open() {

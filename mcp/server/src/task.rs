@@ -34,6 +34,8 @@ struct State {
     asked: u64,
     message: Option<String>,
     updated_ms: u64,
+    /// Size of the result that is kept.
+    bytes: usize,
 }
 
 /// One task.
@@ -59,11 +61,12 @@ impl Task {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the task; a task that has ended stays as it is.
-    pub(crate) fn end(&self, ending: Ending) {
+    /// Ends the task; a task that has ended stays as it is. `bytes` is the size of the result that is kept.
+    pub(crate) fn end(&self, ending: Ending, bytes: usize) {
         let mut state = self.lock();
         if state.ending.is_none() {
             state.ending = Some(ending);
+            state.bytes = bytes;
             state.pending.clear();
             state.updated_ms = now_ms();
         }
@@ -77,7 +80,7 @@ impl Task {
 
     /// Cancels a task that runs; one that has ended stays as it is.
     pub(crate) fn cancel_now(&self) {
-        self.end(Ending::Cancelled);
+        self.end(Ending::Cancelled, 0);
         self.cancel.cancel();
     }
 
@@ -270,6 +273,7 @@ pub(crate) struct NewTask<'a> {
     pub(crate) ttl_ms: u64,
     pub(crate) poll_interval_ms: u64,
     pub(crate) tasks_max: usize,
+    pub(crate) bytes_max: usize,
 }
 
 impl Tasks {
@@ -298,10 +302,14 @@ impl Tasks {
         });
         let mut map = self.lock();
         map.retain(|_, t| now.saturating_sub(t.created_ms) < t.ttl_ms || !t.has_ended());
-        if map.len() >= new.tasks_max {
-            return Err(ToolError::limit("too many tasks: wait until others have ended")
-                .with("limit", "tasks_max")
-                .with("value", new.tasks_max));
+        let kept: usize = map.values().map(|t| t.lock().bytes).sum();
+        for (have, max, name) in
+            [(map.len(), new.tasks_max, "tasks_max"), (kept, new.bytes_max, "task_results_bytes_max")]
+        {
+            if have >= max {
+                let text = "too many tasks are kept: wait until others have ended or expired";
+                return Err(ToolError::limit(text).with("limit", name).with("value", max));
+            }
         }
         map.insert(id, Arc::clone(&task));
         Ok(task)
@@ -342,6 +350,7 @@ mod tests {
             ttl_ms: 60_000,
             poll_interval_ms: 100,
             tasks_max,
+            bytes_max: 1000,
         }
     }
 
@@ -356,7 +365,10 @@ mod tests {
         assert!(tasks.get(task.id(), "a", "/mcp/x").is_ok());
         assert_eq!(tasks.get(task.id(), "b", "/mcp/x").err().map(|e| e.code), Some(-32602));
         assert_eq!(tasks.get(task.id(), "a", "/mcp/y").err().map(|e| e.code), Some(-32602));
-        assert_eq!(tasks.create(new(&cx("a"), 1)).err().map(|e| e.code), Some(ErrorCode::LimitExceeded));
+        let refused = |max| tasks.create(new(&cx("a"), max)).err().map(|e| e.code);
+        assert_eq!(refused(1), Some(ErrorCode::LimitExceeded));
+        task.end(Ending::Completed(json!({})), 1000);
+        assert_eq!(refused(9), Some(ErrorCode::LimitExceeded), "results that are kept count too");
     }
 
     #[test]
@@ -383,7 +395,7 @@ mod tests {
         answer("b-2", &yes).unwrap();
         assert_eq!(waiting.join().unwrap().unwrap().len(), 2);
         task.cancel_now();
-        task.end(Ending::Completed(json!({})));
+        task.end(Ending::Completed(json!({})), 2);
         assert_eq!(task.members(true)["status"], "cancelled");
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use mcp::RequestId;
+use mcp::{CancelToken, RequestId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
@@ -43,6 +43,28 @@ pub(super) struct CallStream {
     pub(super) first: Option<Event>,
     pub(super) id: RequestId,
     pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) _watchdog: Watchdog,
+}
+
+/// Cancels a call at its deadline although nobody polls it, because its client does not read.
+pub(super) struct Watchdog(tokio::task::JoinHandle<()>);
+
+impl Watchdog {
+    /// `timeout_ms` of zero means none.
+    pub(super) fn start(cancel: CancelToken, timeout_ms: u64) -> Self {
+        Self(tokio::spawn(async move {
+            if timeout_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(timeout_ms)).await;
+                cancel.cancel();
+            }
+        }))
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 struct KeepAlive {

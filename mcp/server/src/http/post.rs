@@ -14,7 +14,7 @@ use mcp::{
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::answer::{Refusal, empty, plain};
-use super::body::{CallStream, Outcome, ReplyBody, Serving, final_message};
+use super::body::{CallStream, Outcome, ReplyBody, Serving, Watchdog, final_message};
 use super::request::{Accepts, media_types, read_body};
 use super::stream::{SESSION_HEADER, session_of};
 use crate::core::Core;
@@ -232,7 +232,10 @@ impl Call<'_> {
             }
             None => {
                 let id = self.id.clone();
-                let stream = CallStream { serving: Some(serving), events, first, id, permit: Some(permit) };
+                let _watchdog =
+                    Watchdog::start(exchange.cancel.clone(), self.core.config.load().call_timeout_ms);
+                let stream =
+                    CallStream { serving: Some(serving), events, first, id, permit: Some(permit), _watchdog };
                 ReplyBody::call(stream, keep_alive_ms)
             }
         };

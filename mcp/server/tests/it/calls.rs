@@ -88,6 +88,15 @@ fn modern_questions_end_the_call_and_are_answered_by_the_next() {
         ask(json!({"name": "ask", "requestState": forged, "inputResponses": answers}))["error"]["code"],
         -32602
     );
+    let yes = json!({"sure": {"action": "accept", "content": {"confirm": true}}});
+    let asked = ask(json!({"name": "wipe"}))["result"]["requestState"].clone();
+    let confirmed = json!({"name": "wipe", "requestState": asked, "inputResponses": yes});
+    assert_eq!(ask(confirmed.clone())["result"]["structuredContent"], json!({"wiped": true}));
+    assert_eq!(
+        ask(confirmed)["result"]["resultType"],
+        "input_required",
+        "one confirmation confirms one call"
+    );
     let unproven = json!({"sure": {"action": "accept", "content": {"confirm": true}}});
     assert_eq!(
         ask(json!({"name": "wipe", "inputResponses": unproven}))["result"]["resultType"],

@@ -146,3 +146,23 @@ fn bounds_and_listeners_change_while_the_server_runs() {
     assert!(!world.running.is_listening() && std::net::TcpStream::connect(same).is_err());
     world.running.stop().unwrap();
 }
+
+#[test]
+fn a_client_that_reads_nothing_is_given_up() {
+    let world = world(|c| c.write_timeout_ms = 100);
+    let call = Ask::modern(world.address, PATH, "tools/call", json!({"name": "big", "arguments": {}}));
+    let one = format!("{}Content-Length: {}\r\n\r\n", call.head(), call.body.len());
+    let mut stream = connect(world.address);
+    stream.set_write_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    // Answers of hundreds of kilobytes each: the socket's buffers fill, and the server must not wait for ever.
+    for _ in 0..200 {
+        if stream.write_all(one.as_bytes()).and_then(|()| stream.write_all(&call.body)).is_err() {
+            break;
+        }
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest);
+    assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() != std::io::ErrorKind::WouldBlock));
+    assert!(rest.len() < 200 * 400_000);
+}
