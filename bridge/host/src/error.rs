@@ -31,6 +31,9 @@ pub enum HostError {
     /// A tool failed.
     #[error(transparent)]
     Tool(#[from] mcp::ToolError),
+    /// The retrieval engine failed.
+    #[error(transparent)]
+    Ai(#[from] ai_core::AiError),
     /// A handler was refused.
     #[error(transparent)]
     Registry(#[from] bridge::RegistryError),

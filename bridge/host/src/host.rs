@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ai_core::Deadline;
+use ai_core_rag::Rag;
 use bridge::ToolHandlerRegistry;
 use harvest_catalog::{Catalog, StoreOptions};
 use harvest_gateway::{CallScope, Gateway, StaticDirectory, TargetInfo};
@@ -13,7 +15,11 @@ use mcp_tools::ToolDeps;
 use crate::config::HostConfig;
 use crate::drivers;
 use crate::error::HostError;
+use crate::rag;
 use crate::tokens::{self, TokenFile};
+
+/// How long a running ingestion may take to reach its next commit when the host closes, in milliseconds.
+const RAG_STOP_MS: u64 = 5_000;
 
 /// The endpoint of inventory, SQL, discovery and memory.
 pub(crate) const QUERY: &str = "/mcp/query";
@@ -29,6 +35,7 @@ pub struct Host {
     catalog: Catalog,
     registry: Arc<ToolHandlerRegistry>,
     deps: ToolDeps,
+    pub(crate) rag: Arc<Rag>,
     changes: ChangeFeed,
     tokens: Arc<TokenTable>,
     token_file: TokenFile,
@@ -57,6 +64,8 @@ impl Host {
         let deps = ToolDeps::new(Arc::clone(&gateway), Some(catalog.clone()))?;
         let registry = Arc::new(ToolHandlerRegistry::new());
         registry.register(QUERY, Arc::new(mcp_tools::query_tools(&deps)))?;
+        let rag = rag::open(&config.data_dir, &gateway)?;
+        registry.register(rag::RAG, Arc::new(bridge_ai::rag_tools(&rag)))?;
         let token_file = TokenFile::new(&config.data_dir);
         let tokens = Arc::new(TokenTable::new());
         tokens.replace(token_file.read()?);
@@ -65,6 +74,7 @@ impl Host {
             catalog,
             registry,
             deps,
+            rag,
             changes,
             tokens,
             token_file,
@@ -110,7 +120,11 @@ impl Host {
             let endpoint = Endpoint::new(path.as_str(), self.registry.tool_set(path))
                 .with_changes(self.changes.clone())
                 .with_optional_sessions();
-            if path == QUERY { self.query_endpoint(endpoint) } else { endpoint }
+            match path.as_str() {
+                QUERY => self.query_endpoint(endpoint),
+                rag::RAG => endpoint.with_instructions(rag::RAG_INSTRUCTIONS),
+                _ => endpoint,
+            }
         };
         paths.iter().map(endpoint).collect()
     }
@@ -173,8 +187,9 @@ impl Host {
         &self.deps
     }
 
-    /// Closes the pools; running statements finish.
+    /// Stops background work and closes the pools; running statements finish.
     pub fn close(&self) {
+        self.rag.shutdown(Deadline::after_ms(RAG_STOP_MS));
         self.gateway.close();
     }
 }

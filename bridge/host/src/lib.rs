@@ -18,6 +18,7 @@ mod drivers;
 mod error;
 mod harvesting;
 mod host;
+mod rag;
 mod targets;
 mod tokens;
 

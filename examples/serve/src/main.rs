@@ -3,6 +3,7 @@
 mod args;
 mod banner;
 mod sample;
+mod sample_source;
 mod serve;
 
 use std::process::ExitCode;

@@ -7,6 +7,9 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+/// Name of the sample's target, and of its file.
+pub(crate) const TARGET: &str = "sample";
+
 /// Keys that the sample leaves undeclared on purpose: child table, child column, parent table, parent column.
 #[cfg(test)]
 pub(crate) const UNDECLARED_KEYS: &[(&str, &str, &str, &str)] = &[

@@ -14,7 +14,7 @@ use mcp_server::{Server, Tls, TlsConfig};
 
 use crate::args::Args;
 use crate::banner::{self, Progress, Served, say};
-use crate::sample;
+use crate::{sample, sample_source};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -44,7 +44,7 @@ fn targets(args: &Args, folder: &Path) -> Result<Vec<TargetSpec>, Failure> {
         targets.push(file_target(file)?);
     }
     if targets.is_empty() {
-        let file = folder.join("sample.sqlite");
+        let file = folder.join(format!("{}.sqlite", sample::TARGET));
         if !file.exists() {
             let started = Instant::now();
             sample::create(&file)?;
@@ -120,6 +120,9 @@ fn over_http(args: &Args, host: &Arc<Host>, folder: &Path) -> Result<(), Failure
         endpoints: &endpoints,
     });
     let harvests = Harvests::start(host, args.refresh_s);
+    if host.targets().iter().any(|t| t.target_id == sample::TARGET) {
+        sample_source::ensure(host)?;
+    }
     let result = runtime.block_on(until_told(&server, listener));
     harvests.stop();
     host.close();
