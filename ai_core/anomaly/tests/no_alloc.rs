@@ -1,9 +1,11 @@
 //! A digest that the caller's mature profile knows is judged without touching the heap.
 
 use ai_core_anomaly::{
-    Action, Detector, DetectorConfig, Dialect, ManualClock, Mode, SqlMode, StatementContext, fingerprint,
+    Action, Detector, DetectorConfig, Dialect, ManualClock, Mode, PostQueryFeedback, SqlMode,
+    StatementContext, fingerprint,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 #[test]
 fn the_known_path_does_not_allocate() {
@@ -56,4 +58,31 @@ fn memory_stays_bounded_for_any_text() {
         });
         assert!(info.bytes_max < 1 << 20, "{} bytes at once", info.bytes_max);
     }
+}
+
+#[test]
+fn a_profile_takes_at_most_32_kib() {
+    let mut config = DetectorConfig::default();
+    config.profile_keys_max = 1_000_000;
+    let d = Detector::new(config).unwrap();
+    let names: Vec<String> = (0..200).map(|i| format!("user{i}")).collect();
+    let statements: Vec<String> = (0..50).map(|i| format!("SELECT c{i} FROM t{i} WHERE a = 1")).collect();
+    let contexts = |name| {
+        statements.iter().map(move |s| StatementContext::new(Dialect::Sqlite, s.as_bytes()).user(name))
+    };
+    // The caches and the thread's buffers are not the profile's.
+    contexts("warm").for_each(|c| _ = d.check(&c));
+    let info = allocation_counter::measure(|| {
+        for name in &names {
+            for c in contexts(name) {
+                _ = d.check(&c);
+                for ms in 0..20 {
+                    let fb = PostQueryFeedback::new(ms, Duration::from_millis(ms));
+                    _ = d.feedback(&c, &fb);
+                }
+            }
+        }
+    });
+    let each = info.bytes_current / 200;
+    assert!((1_000..=32 * 1024).contains(&each), "{each} bytes a profile");
 }
