@@ -6,6 +6,7 @@ mod embed;
 mod error;
 mod fakes;
 mod llm;
+mod llm_error;
 mod llm_fake;
 mod retrieve;
 mod rows;
@@ -18,9 +19,10 @@ pub use embed::{EmbedKind, Embedder, EmbedderInfo, Metric, Reranker};
 pub use error::{AiError, AiErrorCode, AiResult};
 pub use fakes::{FakeEmbedder, FakeReranker, FakeRetriever, MemoryRows, MemoryText, MemoryVectors};
 pub use llm::{
-    LlmCached, LlmClient, LlmDelta, LlmError, LlmErrorCode, LlmFinish, LlmFlow, LlmMessage, LlmOutput,
-    LlmRequest, LlmResponse, LlmRole, LlmTimings, LlmTool, LlmToolCall, LlmToolChoice, LlmUsage,
+    LlmCached, LlmClient, LlmDelta, LlmFinish, LlmFlow, LlmMessage, LlmOutput, LlmRequest, LlmResponse,
+    LlmRole, LlmTimings, LlmTool, LlmToolCall, LlmToolChoice, LlmUsage,
 };
+pub use llm_error::{LlmError, LlmErrorCode};
 pub use llm_fake::{FakeAnswer, FakeLlm};
 pub use retrieve::{Passage, Retriever};
 pub use rows::{

@@ -2,6 +2,7 @@
 
 mod cached;
 mod check;
+mod deps;
 mod status;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::bridge_call::Work;
 use crate::cache::{Cache, CacheKey, CacheLimits, CachePurge, hex};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::config::LlmConfig;
 use crate::flight::{Boarding, Flights};
 use crate::history::{HistoryEntry, HistorySink};
@@ -26,59 +27,12 @@ use crate::money::Usd;
 use crate::provider::Provider;
 use crate::route;
 use crate::service_http::{Purse, SpendLimits};
-use crate::store::{LlmStore, NoStore};
 
 pub(crate) use cached::cached_word;
 use cached::{PromptVector, Shared, cache_key, hit_response, shared_response};
 use check::validate;
+pub use deps::LlmDeps;
 pub use status::{BridgeStatus, ProviderStatus};
-
-/// What the host gives to the bridge.
-#[non_exhaustive]
-pub struct LlmDeps {
-    /// Wall-clock time of days, hours and ages.
-    pub clock: Arc<dyn Clock>,
-    /// Durable memory.
-    pub store: Arc<dyn LlmStore>,
-    /// Takes finished calls.
-    pub history: Option<Arc<dyn HistorySink>>,
-    /// Counts what happens.
-    pub metrics: Arc<Metrics>,
-}
-
-impl Default for LlmDeps {
-    fn default() -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            store: Arc::new(NoStore),
-            history: None,
-            metrics: Arc::default(),
-        }
-    }
-}
-
-impl LlmDeps {
-    /// Sets the clock.
-    #[must_use]
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Sets the durable memory.
-    #[must_use]
-    pub fn with_store(mut self, store: Arc<dyn LlmStore>) -> Self {
-        self.store = store;
-        self
-    }
-
-    /// Sets the history.
-    #[must_use]
-    pub fn with_history(mut self, history: Arc<dyn HistorySink>) -> Self {
-        self.history = Some(history);
-        self
-    }
-}
 
 /// One configuration with the providers built from it; never changed, only replaced.
 pub(crate) struct Snapshot {

@@ -146,10 +146,8 @@ impl LlmBridge {
                 Tried::Answer(answer, usage, cost, price) => {
                     drop(place);
                     attempts += 1;
-                    break Ok((
-                        self.response(work, provider, answer, usage, cost, price, attempts),
-                        provider.clone(),
-                    ));
+                    let (response, raw) = self.response(work, provider, answer, usage, cost, price, attempts);
+                    break Ok((response, raw, provider.clone()));
                 }
                 Tried::Refused(error) => {
                     lane.alive = false;
@@ -169,13 +167,10 @@ impl LlmBridge {
             }
         };
         timings.call = ms_since(started);
-        match result {
-            Ok(((response, raw), provider)) => Ok((response, raw, provider)),
-            Err(mut error) => {
-                error.attempts = attempts;
-                Err(error)
-            }
-        }
+        result.map_err(|mut error: LlmError| {
+            error.attempts = attempts;
+            error
+        })
     }
 
     fn attempt(

@@ -1,16 +1,21 @@
 //! Kept answers: exact and semantic lookup, age, bounds, eviction and purge; it does not ask models or embedders.
 
+mod record;
+mod report;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ai_core::LlmUsage;
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::cache_guard::Guard;
 use crate::clock::Clock;
-use crate::store::{CacheRecord, LlmStore};
+use crate::store::LlmStore;
+
+use record::{entry_of, record_of};
+pub use report::{CachePurge, CacheStats};
 
 /// Bytes that an entry costs beside its texts and vector.
 const ENTRY_BYTES: usize = 512;
@@ -71,65 +76,6 @@ pub(crate) struct CacheHit {
     pub(crate) item: Arc<CacheItem>,
     /// The cosine of a hit by meaning; `None` for the same question.
     pub(crate) similarity: Option<f64>,
-}
-
-/// Which entries go. Nothing set matches nothing, except with `all`.
-// Exhaustive on purpose: callers write the criteria as a literal over the default.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct CachePurge {
-    /// Everything.
-    pub all: bool,
-    /// Of this provider row.
-    pub provider: Option<String>,
-    /// Of this model.
-    pub model: Option<String>,
-    /// Of this scope (caller, schema name or the request's own scope).
-    pub scope: Option<String>,
-    /// Older than this many seconds.
-    pub older_than_s: Option<u64>,
-    /// This entry.
-    pub cache_id: Option<String>,
-}
-
-impl CachePurge {
-    /// Whether any criterion is set.
-    #[must_use]
-    pub fn has_criterion(&self) -> bool {
-        let Self { all, provider, model, scope, older_than_s, cache_id } = self;
-        *all || provider.is_some()
-            || model.is_some()
-            || scope.is_some()
-            || older_than_s.is_some()
-            || cache_id.is_some()
-    }
-}
-
-/// What the cache holds and did. `lookups` = `exact_hits` + `semantic_hits` + `misses`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[non_exhaustive]
-pub struct CacheStats {
-    /// Entries held.
-    pub entries: u64,
-    /// Bytes held.
-    pub bytes: u64,
-    /// Lookups.
-    pub lookups: u64,
-    /// Answered by the same question.
-    pub exact_hits: u64,
-    /// Answered by a question of the same meaning.
-    pub semantic_hits: u64,
-    /// Not answered.
-    pub misses: u64,
-    /// Answers kept.
-    pub stores: u64,
-    /// Entries dropped for room or age.
-    pub evictions: u64,
-    /// Entries removed on request.
-    pub purged: u64,
-    /// When the oldest entry was made, unix milliseconds; 0 without one.
-    pub oldest_ms: u64,
-    /// Entries that could not be made durable.
-    pub write_errors: u64,
 }
 
 struct Entry {
@@ -379,49 +325,6 @@ impl Entry {
         let guard = Guard::of(&item.prompt);
         Self { item: Arc::new(item), guard, key, created_ms, expires_ms, bytes, tick: 0 }
     }
-}
-
-fn record_of(id: &str, entry: &Entry) -> CacheRecord {
-    CacheRecord {
-        id: id.to_owned(),
-        key_hash: hex(&entry.key.exact),
-        group_hash: hex(&entry.key.group),
-        provider: entry.item.provider.clone(),
-        model: entry.item.model.clone(),
-        prompt: entry.item.prompt.clone(),
-        scope: entry.item.scope.clone(),
-        response: entry.item.response.clone(),
-        usage: entry.item.usage,
-        space_id: entry.item.space.clone(),
-        embedding: entry.item.embedding.clone(),
-        created_ms: entry.created_ms,
-        expires_ms: entry.expires_ms,
-    }
-}
-
-fn entry_of(record: CacheRecord) -> Option<(String, Entry)> {
-    let key = CacheKey { exact: unhex(&record.key_hash)?, group: unhex(&record.group_hash)? };
-    let item = CacheItem {
-        provider: record.provider,
-        model: record.model,
-        prompt: record.prompt,
-        scope: record.scope,
-        response: record.response,
-        usage: record.usage,
-        space: record.space_id,
-        embedding: record.embedding,
-    };
-    Some((record.id, Entry::new(key, item, record.created_ms, record.expires_ms)))
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let bytes = text.as_bytes();
-    let digit = |b: u8| char::from(b).to_digit(16);
-    let pairs = bytes.chunks_exact(2).map(|p| match p {
-        [high, low] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
-        _ => None,
-    });
-    pairs.collect::<Option<Vec<u8>>>()?.try_into().ok()
 }
 
 impl State {

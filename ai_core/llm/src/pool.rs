@@ -9,7 +9,8 @@ use ai_core::{AiError, AiErrorCode, AiResult, LlmError, LlmErrorCode};
 
 use crate::metrics::Metrics;
 use crate::pool_job::{Job, JobError, JobOutput, JobResult, JobRunner, JobWork, Ticket};
-use crate::pool_state::{After, BatchKey, KINDS, Outcome, Picked, PoolLimits, PoolStats, Run, State};
+use crate::pool_state::{After, BatchKey, KINDS, Picked, Run, State};
+use crate::pool_types::{Outcome, PoolLimits, PoolStats};
 
 /// Deadline of a job whose caller has set none, milliseconds.
 const JOB_TIMEOUT_MS_MAX: u64 = 900_000;

@@ -17,7 +17,7 @@ use crate::bridge::{BridgeStatus, LlmBridge, LlmDeps};
 use crate::config::LlmConfig;
 use crate::pool::Pool;
 use crate::pool_job::{DeltaSink, Job, JobOutput, JobRunner, JobWork};
-use crate::pool_state::{PoolLimits, PoolStats};
+use crate::pool_types::{PoolLimits, PoolStats};
 use crate::rerank::{LexicalReranker, normalise_scores};
 
 pub use backends::HostModels;

@@ -1,5 +1,6 @@
 //! Tests of the cache: keys, age, bounds, eviction, purge, durability.
 
+use super::record::unhex;
 use super::*;
 use crate::clock::ManualClock;
 use crate::store::{JournalStore, NoStore};

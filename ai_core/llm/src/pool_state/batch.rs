@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use ai_core::{CallContext, Deadline, EmbedKind, LlmError, LlmErrorCode};
 
-use super::{After, Outcome, State};
+use super::{After, State};
 use crate::pool_job::{JobError, JobOutput, JobWork};
+use crate::pool_types::Outcome;
 
 /// Bytes of one embedding call.
 const BATCH_BYTES_MAX: usize = 1_048_576;
