@@ -5,6 +5,7 @@
 mod bridge;
 mod faults;
 mod pool;
+mod robust;
 mod server;
 mod service;
 mod streams;
