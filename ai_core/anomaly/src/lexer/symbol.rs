@@ -51,7 +51,8 @@ impl Lexer<'_> {
 
     pub(super) fn variable(&mut self, t: &mut Tok) {
         let mut i = self.pos + 1;
-        while self.at(i) == b'@' {
+        // At most two: a longer run must not be scanned again from each of its characters.
+        if self.at(i) == b'@' {
             i += 1;
         }
         if matches!(self.at(i), b'`' | b'\'' | b'"') && self.dialect == Dialect::MySql {

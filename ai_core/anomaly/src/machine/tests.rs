@@ -336,9 +336,17 @@ fn long_and_deep_texts_are_judged_to_their_end() {
     let rows = "(1, 'x', NULL), ".repeat(50_000);
     let sql = format!("INSERT INTO t VALUES {rows} (1, 'x' AND SLEEP(5), 2)");
     assert!(signals(&sql, MySql) & Signal::TimeDelay.bit() != 0);
-    for text in
-        ["(".repeat(1_000_000), "CASE ".repeat(300_000), "SELECT(".repeat(200_000), "'".repeat(999_999)]
-    {
+    for text in [
+        "(".repeat(1_000_000),
+        "CASE ".repeat(300_000),
+        "SELECT(".repeat(200_000),
+        "'".repeat(999_999),
+        "@".repeat(1_000_000),
+        "$a".repeat(500_000),
+        "+-".repeat(500_000),
+        "/*!".repeat(300_000),
+        "$".repeat(1_000_000),
+    ] {
         _ = signals(&text, Postgres);
         _ = signals(&text, MySql);
     }
