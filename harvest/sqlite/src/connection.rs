@@ -243,6 +243,10 @@ fn run(
         let next = rows.next().map_err(|e| mapped(&e))?;
         let ended = next.is_none();
         if let Some(row) = next {
+            if ahead.is_empty() && types.is_empty() {
+                // The first step prepares anew when another process has changed the schema.
+                shapes = self::shapes(row.as_ref());
+            }
             let mut values = Vec::with_capacity(shapes.len());
             for (index, shape) in shapes.iter_mut().enumerate() {
                 let raw = row.get_ref(index).map_err(|e| mapped(&e))?;

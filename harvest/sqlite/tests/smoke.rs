@@ -145,7 +145,7 @@ fn an_interrupt_ends_a_statement() {
     let mut connection = open(&path);
     let stop: Arc<dyn harvest::Interrupt> = connection.interrupt();
     let thread = std::thread::spawn(move || {
-        for _ in 0..200 {
+        for _ in 0..100 {
             std::thread::sleep(Duration::from_millis(20));
             stop.interrupt();
         }
@@ -212,5 +212,63 @@ fn metadata_has_every_part() {
     assert_eq!(
         connection.metadata(&MetadataRequest::all(3), &mut ()).unwrap_err().code,
         HarvestCode::LimitExceeded
+    );
+}
+
+#[test]
+fn odd_schemas_are_read_with_warnings() {
+    let (_dir, path) = file(
+        "CREATE TABLE \"odd \"\"name, (x)\" (\"a b\" INT, \"select\" TEXT CHECK (\"select\" <> ')'));
+         CREATE TABLE parent (x INT, y INT, PRIMARY KEY (x, y));
+         CREATE TABLE child (p INT, q INT, rowid TEXT, CONSTRAINT c FOREIGN KEY (p, q) REFERENCES Parent);
+         CREATE TABLE flat (id INTEGER PRIMARY KEY, v) WITHOUT ROWID;
+         CREATE TABLE gone (a); CREATE VIEW broken AS SELECT a FROM gone; DROP TABLE gone;
+         CREATE TABLE s (a, b); CREATE INDEX s_a ON s (a); INSERT INTO s VALUES (1, 1), (1, 2), (2, 3), (2, 4); ANALYZE;",
+    );
+    let mut connection = open(&path);
+    let snapshot = connection.metadata(&MetadataRequest::all(100), &mut ()).unwrap();
+    let object = |name: &str| snapshot.objects.iter().find(|o| o.name == name).unwrap();
+    assert_eq!(object("odd \"name, (x)").constraints[0].expression.as_deref(), Some("\"select\" <> ')'"));
+    let pairs = [("p".to_owned(), "x".to_owned()), ("q".to_owned(), "y".to_owned())];
+    assert_eq!(object("child").foreign_keys[0].columns, pairs);
+    assert_eq!(object("child").rows_est, Some(0));
+    assert_eq!(object("flat").indexes.iter().filter(|i| i.primary).count(), 1);
+    assert_eq!(object("s").rows_est, Some(4));
+    assert_eq!(object("s").indexes[0].cardinality, Some(2));
+    assert!(snapshot.warnings.iter().any(|w| w.text.contains("broken")), "{:?}", snapshot.warnings);
+    assert!(snapshot.objects.iter().all(|o| !o.name.starts_with("sqlite_")));
+}
+
+#[test]
+fn a_file_that_another_process_writes_is_read() {
+    let (_dir, path) = file("PRAGMA journal_mode = WAL; CREATE TABLE t (a INT); INSERT INTO t VALUES (1);");
+    let writer = rusqlite::Connection::open(&path).unwrap();
+    let mut connection = open(&path);
+    assert_eq!(run(&mut *connection, "SELECT count(*) FROM t", &LIMITS).unwrap().rows, [[Value::Int(1)]]);
+    writer.execute_batch("INSERT INTO t VALUES (2); ALTER TABLE t ADD COLUMN b").unwrap();
+    let rows = run(&mut *connection, "SELECT * FROM t ORDER BY a", &LIMITS).unwrap();
+    assert_eq!((rows.rows.len(), rows.columns.len()), (2, 2));
+    // A reader that has ended holds nothing.
+    writer
+        .execute_batch(
+            "BEGIN EXCLUSIVE; INSERT INTO t VALUES (3, 4); COMMIT; PRAGMA wal_checkpoint(TRUNCATE)",
+        )
+        .unwrap();
+    connection.reset().unwrap();
+    connection.ping().unwrap();
+}
+
+#[test]
+fn a_sink_may_stop_or_fail() {
+    let (_dir, path) = file(SHOP);
+    let mut connection = open(&path);
+    let sql = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n FROM r";
+    let statement = SqliteDialect.check(sql, &GatePolicy::default()).unwrap();
+    let mut rows = Rows { max: 1_000, ..Rows::default() };
+    connection.query(&statement, &[], None, &LIMITS, &mut rows).unwrap();
+    assert_eq!(rows.rows.len(), 1_000);
+    assert_eq!(
+        connection.query(&statement, &[], Some("other"), &LIMITS, &mut rows).unwrap_err().code,
+        HarvestCode::NotFound
     );
 }
