@@ -285,6 +285,9 @@ impl Rag {
             Some(live) => {
                 live.cancel();
                 let (row, sources) = live.snapshot();
+                if row.state.is_final() {
+                    return Err(precondition(format!("job {job_id:?} has ended already")));
+                }
                 Ok(JobInfo {
                     job_id: row.job_id,
                     kind: row.kind,

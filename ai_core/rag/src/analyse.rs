@@ -195,10 +195,6 @@ impl Analyser {
                 }
                 let mut terms = Vec::new();
                 self.span_terms(word, &mut terms);
-                if terms.len() > 1 && is_compound(word) {
-                    // The rare whole would outweigh the words that the question is about.
-                    terms.remove(0);
-                }
                 for term in terms {
                     if out.len() < QUERY_TERMS_MAX && seen.insert(term.clone()) {
                         out.push(term);
@@ -273,11 +269,6 @@ fn algorithm(language: &str) -> Option<Algorithm> {
         "tr" => Algorithm::Turkish,
         _ => return None,
     })
-}
-
-/// Whether a word is joined by hyphens or apostrophes alone, as prose does; identifiers are joined otherwise.
-fn is_compound(word: &str) -> bool {
-    word.contains('-') && word.chars().all(|c| c.is_alphabetic() || matches!(c, '-' | '\'' | '’'))
 }
 
 fn is_stop_word(word: &str) -> bool {

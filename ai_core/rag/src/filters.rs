@@ -1,4 +1,4 @@
-//! Filters of a search as one bound condition over documents and chunks; it knows columns, not rankings.
+//! Filters of a search as one bound condition over chunks; it knows columns, not rankings.
 
 use ai_core::{AiError, AiResult, Allowed};
 use rusqlite::Connection;
@@ -75,24 +75,24 @@ impl Checked {
         }
         if !f.doc_ids.is_empty() {
             let ids = json(serde_json::to_string(&f.doc_ids))?;
-            self.add("doc_ids", "d.doc_id IN (SELECT value FROM json_each(??))", ids);
+            self.add("doc_ids", "c.doc_id IN (SELECT value FROM json_each(??))", ids);
         }
         if !f.post_type_ids.is_empty() {
             let ids = json(serde_json::to_string(&f.post_type_ids))?;
-            self.add("post_type_ids", "d.post_type IN (SELECT value FROM json_each(??))", ids);
+            self.add("post_type_ids", "c.doc_pk IN (SELECT doc_pk FROM rag_documents WHERE post_type IN (SELECT value FROM json_each(??)))", ids);
         }
         let folded = |tags: &[String]| tags.iter().map(|t| t.trim().to_lowercase()).collect::<Vec<_>>();
         if !f.tags_any.is_empty() {
             let tags = json(serde_json::to_string(&folded(&f.tags_any)))?;
             self.add(
                 "tags_any",
-                "d.doc_pk IN (SELECT doc_pk FROM rag_document_tags WHERE tag IN (SELECT value FROM json_each(??)))",
+                "c.doc_pk IN (SELECT doc_pk FROM rag_document_tags WHERE tag IN (SELECT value FROM json_each(??)))",
                 tags,
             );
         }
         for (i, tag) in folded(&f.tags_all).into_iter().enumerate() {
             let name = if i == 0 { "tags_all" } else { "" };
-            self.add(name, "d.doc_pk IN (SELECT doc_pk FROM rag_document_tags WHERE tag = ??)", tag);
+            self.add(name, "c.doc_pk IN (SELECT doc_pk FROM rag_document_tags WHERE tag = ??)", tag);
         }
         Ok(())
     }
@@ -102,10 +102,18 @@ impl Checked {
             crate::times::parse_ms(text).ok_or_else(|| bad(path, "is no date or RFC 3339 time"))
         };
         if let Some(text) = &f.created_after {
-            self.add("created_after", "d.created_ms >= ??", read("created_after", text)?);
+            self.add(
+                "created_after",
+                "c.doc_pk IN (SELECT doc_pk FROM rag_documents WHERE created_ms >= ??)",
+                read("created_after", text)?,
+            );
         }
         if let Some(text) = &f.created_before {
-            self.add("created_before", "d.created_ms <= ??", read("created_before", text)?);
+            self.add(
+                "created_before",
+                "c.doc_pk IN (SELECT doc_pk FROM rag_documents WHERE created_ms <= ??)",
+                read("created_before", text)?,
+            );
         }
         Ok(())
     }
@@ -140,7 +148,11 @@ impl Checked {
             if !sources.iter().any(mapped) {
                 return Err(bad("min_meta_score", "no searched source maps a score"));
             }
-            self.add("min_meta_score", "d.score_num >= ??", meta);
+            self.add(
+                "min_meta_score",
+                "c.doc_pk IN (SELECT doc_pk FROM rag_documents WHERE score_num >= ??)",
+                meta,
+            );
         }
         Ok(())
     }
@@ -169,7 +181,7 @@ impl Checked {
         self.values.push(names.to_owned().into());
         let keys = format!("m.key IN (SELECT value FROM json_each(?{}))", self.values.len());
         let inside = |test: &str| {
-            format!("d.doc_pk IN (SELECT m.doc_pk FROM rag_document_meta m WHERE {keys} AND {test})")
+            format!("c.doc_pk IN (SELECT m.doc_pk FROM rag_document_meta m WHERE {keys} AND {test})")
         };
         let condition = match operator {
             "eq" => inside(&self.equals(path, value)?),
@@ -246,7 +258,7 @@ impl Checked {
         let mut values = self.values.clone();
         values.push(store::json_ints(sources).into());
         let condition = format!(
-            "{} AND d.source_id IN (SELECT value FROM json_each(?{}))",
+            "{} AND c.source_id IN (SELECT value FROM json_each(?{}))",
             self.conditions.join(" AND "),
             values.len()
         );

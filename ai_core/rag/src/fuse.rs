@@ -19,7 +19,7 @@ pub enum FuseMethod {
 }
 
 /// Weight of the vector leg in score fusion when its embedder knows words only.
-pub const LEXICAL_VECTOR_WEIGHT: f32 = 0.2;
+pub const LEXICAL_VECTOR_WEIGHT: f32 = 0.1;
 
 /// Weight of the vector leg in score fusion when its embedder knows meaning.
 pub const SEMANTIC_VECTOR_WEIGHT: f32 = 0.5;

@@ -25,6 +25,7 @@ mod schema;
 mod search;
 mod snippet;
 mod sql;
+mod sqlite_vectors;
 mod store;
 mod sync;
 mod times;
@@ -55,5 +56,6 @@ pub use reads::{
     FetchLimits, FetchResponse, FetchedRow, GetChunks, GetDocs, Neighbour, RowFault,
 };
 pub use records::{JobState, SyncErrorRow};
+pub use sqlite_vectors::SqliteVectors;
 pub use store::AclEntry;
 pub use sync::SourceProgress;

@@ -78,7 +78,10 @@ CREATE INDEX IF NOT EXISTS rag_sources_backend ON rag_sources (backend_type, bac
 CREATE INDEX IF NOT EXISTS rag_documents_updated ON rag_documents (source_id, updated_at);
 CREATE INDEX IF NOT EXISTS rag_documents_deleted ON rag_documents (source_id, deleted);
 CREATE UNIQUE INDEX IF NOT EXISTS rag_chunks_doc ON rag_chunks (doc_id, chunk_index);
-CREATE INDEX IF NOT EXISTS rag_chunks_doc_pk ON rag_chunks (doc_pk);
+CREATE INDEX IF NOT EXISTS rag_chunks_doc_pk ON rag_chunks (doc_pk, source_id);
+CREATE INDEX IF NOT EXISTS rag_documents_post_type ON rag_documents (post_type) WHERE post_type IS NOT NULL;
+CREATE INDEX IF NOT EXISTS rag_documents_created ON rag_documents (created_ms) WHERE created_ms IS NOT NULL;
+CREATE INDEX IF NOT EXISTS rag_documents_score ON rag_documents (score_num) WHERE score_num IS NOT NULL;
 CREATE INDEX IF NOT EXISTS rag_chunks_source ON rag_chunks (source_id, doc_id);
 CREATE INDEX IF NOT EXISTS rag_chunks_deleted ON rag_chunks (deleted);
 CREATE INDEX IF NOT EXISTS rag_meta_num ON rag_document_meta (key, num);

@@ -20,7 +20,7 @@ use crate::query::{self, TextFields};
 const WRITER_BYTES: usize = 50_000_000;
 
 /// How often the title enters the text that is scored.
-const TITLE_WEIGHT: usize = 2;
+const TITLE_WEIGHT: usize = 3;
 
 /// Name of the tokenizer: terms are analysed before they come here.
 const TOKENIZER: &str = "analysed";

@@ -10,7 +10,7 @@ use super::Store;
 use crate::sql::sql;
 
 /// Weight of a term in the title against one in the body.
-pub(crate) const TITLE_WEIGHT: f64 = 2.5;
+pub(crate) const TITLE_WEIGHT: f64 = 3.0;
 
 /// Deepest nesting of a query's clauses.
 const DEPTH_MAX: usize = 40;

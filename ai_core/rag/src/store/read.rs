@@ -178,17 +178,14 @@ pub(crate) fn file_bytes(connection: &Connection) -> AiResult<u64> {
         .map_err(sql)
 }
 
-/// Keys of the chunks that a condition over document (`d`) and chunk (`c`) admits, ascending.
+/// Keys of the chunks that a condition over the chunk (`c`) admits, ascending. Deleted documents have no chunks.
 pub(crate) fn matching_chunks(
     connection: &Connection,
     condition: &str,
     values: &[rusqlite::types::Value],
 ) -> AiResult<Vec<i64>> {
     let mut statement = connection
-        .prepare_cached(&format!(
-            "SELECT c.chunk_pk FROM rag_documents d JOIN rag_chunks c ON c.doc_pk = d.doc_pk
-             WHERE d.deleted = 0 AND c.deleted = 0 AND {condition} ORDER BY c.chunk_pk"
-        ))
+        .prepare_cached(&format!("SELECT c.chunk_pk FROM rag_chunks c WHERE {condition} ORDER BY c.chunk_pk"))
         .map_err(sql)?;
     let rows = statement.query_map(rusqlite::params_from_iter(values), |r| r.get(0)).map_err(sql)?;
     rows.collect::<rusqlite::Result<_>>().map_err(|e: rusqlite::Error| match sql(e) {

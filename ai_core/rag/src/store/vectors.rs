@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ai_core::{AiError, AiErrorCode, AiResult, Allowed, Deadline, Metric, VectorHit, check_vector};
+use ai_core::{
+    AiError, AiErrorCode, AiResult, Allowed, Deadline, Metric, VectorHit, VectorItem, check_vector,
+};
 use rusqlite::{Connection, params};
 
 use super::{Store, meta, set_meta};
@@ -26,6 +28,9 @@ const SAMPLE_QUERIES: usize = 24;
 /// Candidates of the copy that are scored exactly, at least.
 const RESCORE_MIN: usize = 64;
 
+/// Bytes of one blob of vectors, roughly.
+const BLOB_BYTES: usize = 64 * 1024;
+
 /// Little-endian bytes of a vector.
 pub(crate) fn to_blob(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|x| x.to_le_bytes()).collect()
@@ -47,10 +52,12 @@ pub(crate) fn create(connection: &Connection, space: &Space) -> AiResult<()> {
     }
     // Unit vectors are ordered alike by L2 and cosine, and L2 is the faster of the two.
     let metric = if space.metric == Metric::Cosine && !space.normalize { "cosine" } else { "L2" };
+    // Vectors lie in blobs of this many rows; reading one vector walks through its blob, so blobs are kept small.
+    let rows = (BLOB_BYTES / (space.dim * 4) / 8 * 8).clamp(8, 1024);
     connection
         .execute_batch(&format!(
             "CREATE VIRTUAL TABLE IF NOT EXISTS {} USING vec0(chunk_pk INTEGER PRIMARY KEY, source_id INTEGER, \
-             embedding float[{}] distance_metric={metric})",
+             embedding float[{}] distance_metric={metric}, chunk_size={rows})",
             space.table(),
             space.dim
         ))
@@ -250,6 +257,67 @@ impl Store {
             return scan_exact(connection, space, query, k, allowed, deadline);
         }
         scan_vec0(connection, space, query, k, allowed)
+    }
+
+    /// As [`Self::nearest`] for spaces whose vectors belong to no chunk of this store: sources are compared with what the
+    /// vector table itself holds.
+    pub(crate) fn nearest_of(
+        &self,
+        connection: &Connection,
+        space: &Space,
+        query: &[f32],
+        k: usize,
+        allowed: &Allowed,
+        deadline: Deadline,
+    ) -> AiResult<Vec<VectorHit>> {
+        check_vector(query, space.dim)?;
+        let copied =
+            self.matrices.read().unwrap_or_else(PoisonError::into_inner).contains_key(&space.space_id);
+        if allowed.source_ids.is_none() || copied {
+            return self.nearest(connection, space, query, k, allowed, deadline);
+        }
+        deadline.check("the vector scan")?;
+        scan_exact(connection, space, query, k, allowed, deadline)
+    }
+
+    /// Adds or replaces vectors in one transaction.
+    pub(crate) fn put_vectors(&self, space: &Space, items: &[VectorItem]) -> AiResult<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let mut writer = self.writer();
+        let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(sql)?;
+        for item in items {
+            put(&tx, space, item.chunk_pk, item.source_id, &item.vector)?;
+        }
+        let epoch = bump_epoch(&tx)?;
+        tx.commit().map_err(sql)?;
+        let added: Vec<_> =
+            items.iter().map(|i| (space.space_id, i.chunk_pk, i.source_id, i.vector.clone())).collect();
+        self.follow(epoch, &[], &added);
+        Ok(())
+    }
+
+    /// Removes vectors in one transaction.
+    pub(crate) fn delete_vectors(&self, space: &Space, pks: &[i64]) -> AiResult<()> {
+        let mut writer = self.writer();
+        let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(sql)?;
+        for pk in pks {
+            remove(&tx, space, *pk)?;
+        }
+        let epoch = bump_epoch(&tx)?;
+        tx.commit().map_err(sql)?;
+        self.follow(epoch, pks, &[]);
+        Ok(())
+    }
+
+    /// Number of vectors of a space.
+    pub(crate) fn vector_count(&self, space: &Space) -> AiResult<u64> {
+        self.quick(|c| {
+            c.query_row(&format!("SELECT count(*) FROM {}_rowids", space.table()), [], |r| r.get::<_, i64>(0))
+                .map(|n| n.max(0) as u64)
+                .map_err(sql)
+        })
     }
 
     /// Builds the int8 copy of a space unless it is small or current; returns recall@10 on a sample, if it was built.
