@@ -323,7 +323,8 @@ impl Machine<'_> {
             Kind::Word => self.word(&t, &next, tokens, i),
             Kind::QuotedIdent => self.name(&t, &next),
             Kind::Number | Kind::Text => self.literal(&t, &next),
-            Kind::Param => self.operand(Operand::named(t.hash, 0)),
+            // Two parameters are never the same value.
+            Kind::Param => self.operand(Operand::named(u64::from(t.start) << 8 | 9, 0)),
             Kind::Variable => {
                 if matches!(self.first, Kw::Prepare | Kw::Call)
                     && matches!(self.prev.kw, Kw::From | Kw::Immediate)

@@ -125,6 +125,7 @@ impl Machine<'_> {
         let src = self.src;
         let f = self.top();
         f.flags |= o.flags;
+        f.hash = crate::digest::mix(f.hash, o.hash);
         f.operands = f.operands.saturating_add(1);
         f.all_const &= o.has(flag::CONST);
         let side = f.term.side();
@@ -137,7 +138,9 @@ impl Machine<'_> {
 
     /// `.name` behind a name: the same operand, another identity.
     pub(super) fn qualify(&mut self, hash: u64) {
-        let side = self.top().term.side();
+        let f = self.top();
+        f.hash = crate::digest::mix(f.hash, hash);
+        let side = f.term.side();
         side.hash = crate::digest::mix(side.hash, hash);
     }
 
@@ -222,8 +225,10 @@ impl Machine<'_> {
         let direct = f.is_query || matches!(f.opener, Opener::Row | Opener::In | Opener::Top);
         let literal = f.term.side().is_literal();
         let misplaced = match ctx {
-            Ctx::Values | Ctx::List | Ctx::Set => literal,
-            Ctx::Order | Ctx::Limit => f.clause != Clause::GroupBy || literal,
+            // Exact matches first: `ORDER BY a = 1 AND b = 2` is a sort order.
+            Ctx::Values | Ctx::List | Ctx::Order => literal && f.term.compares == 0,
+            Ctx::Set => literal,
+            Ctx::Limit => true,
             _ => false,
         };
         if direct && misplaced && f.opener != Opener::Plain {

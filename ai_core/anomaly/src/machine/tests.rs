@@ -42,6 +42,7 @@ fn tautologies() {
             (Postgres, "SELECT a FROM t WHERE (b = 'x' OR (1=1)) AND c = 2"),
             (Postgres, "SELECT a FROM t WHERE b = 'x' OR 'abc' LIKE '%'"),
             (Postgres, "SELECT a FROM t WHERE b = 'x' OR c = c"),
+            (Postgres, "SELECT a FROM t WHERE b = 'x' OR lower(t.c) = lower(t.c)"),
             (Postgres, "SELECT a FROM t WHERE b = 'x' OR 2*3 = 6"),
             (MySql, "SELECT a FROM t WHERE b = 'x' OR '1' = 1"),
             (Postgres, "SELECT a FROM t GROUP BY a HAVING max(b) > 5 OR 3=3"),
@@ -294,6 +295,12 @@ fn ordinary_statements_are_clean() {
         (Postgres, "SELECT a FROM t /* who's there? OR 1=1 */ WHERE b = 5"),
         (Postgres, "SELECT a, b FROM t ORDER BY 2, 1 DESC LIMIT 10 OFFSET 20"),
         (MySql, "SELECT a FROM t WHERE id = 5 LOCK IN SHARE MODE"),
+        (
+            Sqlite,
+            "SELECT a FROM t WHERE b = ?1 AND (lower(c) = lower(?2) OR lower(c) = lower(d) OR instr(c, ?3) > 0)",
+        ),
+        (Sqlite, "SELECT a FROM t WHERE b = 1 OR t.c = u.c OR abs(c) = abs(d) OR ? = ? OR -c = c"),
+        (Sqlite, "SELECT a FROM t WHERE b = 1 ORDER BY c = 'x' AND d = 5 DESC, lower(c) = lower('y') DESC"),
         (MySql, "SELECT /*!40001 SQL_NO_CACHE */ * FROM t"),
         (MySql, "SELECT 1 # trailing"),
         (
