@@ -81,6 +81,8 @@ fn judge_again(
         return Ok(None);
     }
     let checked = dialect.check(execution.text, &execution.target.policy)?;
+    let schema = execution.target.schema_of(execution.schema);
+    harvest_gate::check_default_schema(dialect.name(), &checked, &schema, &execution.target.policy)?;
     match execution.plan {
         Some(options) => dialect.explain(&checked, options).map(Some),
         None => Ok(Some(checked)),

@@ -198,6 +198,7 @@ impl Gateway {
         job.schema = target.schema_of(request.schema.as_deref());
         job.target = Some(Arc::clone(&target));
         if request.plan.is_some() && !target.config.allow_explain {
+            self.statistics.count(Count::RefusedPolicy);
             return Err(refused_by_policy("the target's profile does not allow plans (allow_explain)"));
         }
         job.text = strip_comments(&request.sql, target.lex_mode()).trim().to_owned();
@@ -287,6 +288,11 @@ impl Gateway {
         let checked = target
             .verdicts
             .get(&job.text, || dialect.check(&job.text, &target.policy))
+            .inspect_err(|error| {
+                self.statistics.count(Count::RefusedGate);
+                self.statistics.construct(error);
+            })?;
+        harvest_gate::check_default_schema(dialect.name(), &checked, &job.schema, &target.policy)
             .inspect_err(|error| {
                 self.statistics.count(Count::RefusedGate);
                 self.statistics.construct(error);

@@ -68,6 +68,17 @@ fn what_the_gate_refuses_never_reaches_a_backend() {
 }
 
 #[test]
+fn the_default_schema_cannot_name_what_the_gate_would_refuse() {
+    let server = FakeServer::new();
+    let settings = Settings { denied_objects: vec!["vault.keys".into()], ..Settings::default() };
+    let gateway = gateway_with(&server, settings, |_| {});
+    let request = StatementRequest::new("SELECT * FROM keys").on(None, Some("vault".into()));
+    let error = gateway.run(&request, &scope()).unwrap_err();
+    assert_eq!((error.code, &error.details["by"]), (HarvestCode::PermissionDenied, &"gate".into()));
+    assert!(server.statements().is_empty());
+}
+
+#[test]
 fn sizes_targets_and_parameters_are_checked_first() {
     let server = FakeServer::new();
     let gateway = gateway_with(&server, Settings { sql_bytes_max: 20, ..Settings::default() }, |_| {});
