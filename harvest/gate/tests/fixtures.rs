@@ -205,3 +205,42 @@ fn fragments_are_checked_like_statements() {
         assert!(order(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_small_stack_is_enough() {
+    let deep: Vec<String> = vec![
+        format!("SELECT {}1{}", "(".repeat(95), ")".repeat(95)),
+        format!("SELECT {}1{}", "(SELECT ".repeat(95), ")".repeat(95)),
+        format!("SELECT {}1", "NOT ".repeat(190)),
+        format!("SELECT {}1", "- ".repeat(3_000)),
+        format!("SELECT 1{}", " + 1".repeat(4_900)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(3_000)),
+        format!("SELECT {}1{}", "CASE WHEN ".repeat(150), " THEN 1 END".repeat(150)),
+        format!("SELECT * FROM a{}", " JOIN b ON x = y".repeat(1_200)),
+        format!("SELECT 1{}", "::int".repeat(4_000)),
+        format!("SELECT a{}", " IS NULL".repeat(3_000)),
+        format!("SELECT a{}", " BETWEEN 1 AND 2".repeat(2_000)),
+        format!("SELECT a{}", " IN (1)".repeat(1_900)),
+        format!("SELECT a{}", " LIKE 'x'".repeat(4_900)),
+        format!("SELECT a{}", " -> 'x'".repeat(4_900)),
+        format!("SELECT a{}", "[1]".repeat(3_000)),
+        format!("SELECT a{}", ".b".repeat(4_900)),
+        format!("SELECT a{}", " COLLATE x".repeat(4_900)),
+        format!("SELECT a{}", " AT TIME ZONE 'x'".repeat(2_000)),
+        format!("SELECT a{}", " OR b AND c".repeat(2_400)),
+        format!("SELECT 1{}", " EXCEPT (SELECT 1)".repeat(1_900)),
+        format!("VALUES (1){}", ", (1)".repeat(2_400)),
+        format!("SELECT {}1", "interval ".repeat(900)),
+        format!("SELECT {}1", "a = ANY (".repeat(90)),
+        format!("WITH {}z AS (SELECT 1) SELECT 1", "a AS (SELECT 1), ".repeat(1_200)),
+    ];
+    let work = move || {
+        for sql in &deep {
+            for dialect in [DialectName::Postgresql, DialectName::Mysql, DialectName::Sqlite] {
+                // An answer of any kind will do: the stack must hold.
+                let _ = check(dialect, sql, &GatePolicy::default());
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(512 * 1024).spawn(work).unwrap().join().unwrap();
+}

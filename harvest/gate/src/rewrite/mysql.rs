@@ -57,26 +57,11 @@ pub(super) fn mysql(
     if token.is_word("from") && is_any(before, &["leading", "trailing", "both"]) {
         return Edit::Drop(1);
     }
-    let charset = token.is_word("charset") as usize
-        + 2 * usize::from(token.is_word("character") && is_any(next, &["set"]));
-    if charset > 0
-        && words.get(at + charset).is_some_and(|t| t.kind == TokenKind::Word)
-        && words.get(at + charset + 1).is_some_and(|t| t.is_op(")"))
-    {
-        return Edit::Drop(charset + 1);
-    }
     if token.is_word("for")
         && is_any(next, &["system_time"])
         && let Some(length) = system_time(&words[at..])
     {
         return Edit::Drop(length);
-    }
-    if token.kind == TokenKind::Word
-        && is_any(next, &["from"])
-        && is_any(at.checked_sub(2).and_then(|i| words.get(i)), &["extract"])
-        && is_any(Some(token), TWO_PART_UNITS)
-    {
-        return Edit::Put(SECOND);
     }
     if token.is_word("sounds") && is_any(next, &["like"]) {
         return Edit::Drop(1);
@@ -99,6 +84,26 @@ pub(super) fn mysql(
             return Edit::Put(INTERVAL);
         }
     }
+    inside_call(words, at, token, next).unwrap_or(Edit::Keep)
+}
+
+/// Words that only stand inside the brackets of a call.
+fn inside_call(words: &[Token<'_>], at: usize, token: &Token<'_>, next: Option<&Token<'_>>) -> Option<Edit> {
+    let charset = token.is_word("charset") as usize
+        + 2 * usize::from(token.is_word("character") && is_any(next, &["set"]));
+    if charset > 0
+        && words.get(at + charset).is_some_and(|t| t.kind == TokenKind::Word)
+        && words.get(at + charset + 1).is_some_and(|t| t.is_op(")"))
+    {
+        return Some(Edit::Drop(charset + 1));
+    }
+    if token.kind == TokenKind::Word
+        && is_any(next, &["from"])
+        && is_any(at.checked_sub(2).and_then(|i| words.get(i)), &["extract"])
+        && is_any(Some(token), TWO_PART_UNITS)
+    {
+        return Some(Edit::Put(SECOND));
+    }
     if token.is_word("as") {
         let called = enclosing(words, at).and_then(|open| open.checked_sub(1)).and_then(|i| words.get(i));
         if is_any(called, &["column_get", "column_create", "column_add"]) {
@@ -114,7 +119,7 @@ pub(super) fn mysql(
                 )
             });
             if typed {
-                return Edit::Drop(length);
+                return Some(Edit::Drop(length));
             }
         }
     }
@@ -125,10 +130,10 @@ pub(super) fn mysql(
             open.and_then(|o| o.checked_sub(1)).and_then(|i| words.get(i)).is_some_and(|t| t.is_word("char"));
         let plain = next.is_some_and(|t| t.kind == TokenKind::Word);
         if char_call && plain {
-            return Edit::Drop(2);
+            return Some(Edit::Drop(2));
         }
     }
-    Edit::Keep
+    None
 }
 
 /// Length of `FOR SYSTEM_TIME ALL`, or with constants `AS OF x`, `BETWEEN x AND y`, `FROM x TO y`.

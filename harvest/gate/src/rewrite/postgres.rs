@@ -113,14 +113,19 @@ fn postgres_small(
     if token.is_word("with") && is_any(next, &["ordinality"]) && before.is_some_and(|t| t.is_op(")")) {
         return drop(2);
     }
+    xml_words(words, at, token, before)
+}
+
+/// Words inside the XML functions.
+fn xml_words(words: &[Token<'_>], at: usize, token: &Token<'_>, before: Option<&Token<'_>>) -> Option<Edit> {
     let called = at.checked_sub(2).and_then(|i| words.get(i));
     let xml = before.is_some_and(|t| t.is_op("(")) && is_any(called, &["xmlelement", "xmlpi"]);
     if token.is_word("name") && xml {
-        return drop(1);
+        return Some(Edit::Drop(1));
     }
     let content = before.is_some_and(|t| t.is_op("(")) && is_any(called, &["xmlserialize"]);
     if content && (token.is_word("document") || token.is_word("content")) {
-        return drop(1);
+        return Some(Edit::Drop(1));
     }
     if token.is_word("version") && before.is_some_and(|t| t.is_op(",")) {
         // `XMLROOT(x, VERSION NO VALUE, STANDALONE YES)` keeps a word in the place of its options.
@@ -133,10 +138,13 @@ fn postgres_small(
     if token.is_word("as") {
         let open = enclosing(words, at)?;
         let names = is_any(words.get(open.checked_sub(1)?), &["xmlforest", "xmlattributes", "xmlserialize"]);
+        if !names {
+            return None;
+        }
         let length = item_length(words, at);
         let label =
             words[at..at + length].iter().all(|t| matches!(t.kind, TokenKind::Word | TokenKind::QuotedIdent));
-        return (names && label).then_some(Edit::Drop(length));
+        return label.then_some(Edit::Drop(length));
     }
     None
 }

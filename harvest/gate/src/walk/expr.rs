@@ -26,21 +26,27 @@ impl Walk<'_> {
     }
 
     pub(crate) fn expr(&mut self, expr: &Expr) -> HarvestResult<()> {
-        // Chains of operators lean to the left: walk them without recursion.
         let mut expr = expr;
-        while let Expr::BinaryOp { left, op, right } = expr {
-            self.operator(op)?;
-            self.expr(right)?;
+        // Chains of operators lean to the left and may be thousands long: they are walked without recursion.
+        while let Some(left) = self.chained(expr)? {
             expr = left;
         }
-        match expr {
-            Expr::Identifier(_) | Expr::Value(_) | Expr::TypedString(_) | Expr::MatchAgainst { .. } => Ok(()),
-            Expr::CompoundIdentifier(parts) => match parts.last() {
-                Some(last) => self.attribute(&last.value),
-                None => Ok(()),
-            },
-            Expr::Wildcard(_) | Expr::QualifiedWildcard(_, _) => Ok(()),
-            Expr::BinaryOp { .. } => Ok(()),
+        Ok(())
+    }
+
+    /// Walks everything of `expr` but its left operand, which is returned.
+    fn chained<'e>(&mut self, expr: &'e Expr) -> HarvestResult<Option<&'e Expr>> {
+        let left = match expr {
+            Expr::BinaryOp { left, op, right } => {
+                self.operator(op)?;
+                self.expr(right)?;
+                left
+            }
+            Expr::AnyOp { left, compare_op, right, .. } | Expr::AllOp { left, compare_op, right } => {
+                self.operator(compare_op)?;
+                self.expr(right)?;
+                left
+            }
             Expr::IsFalse(e)
             | Expr::IsNotFalse(e)
             | Expr::IsTrue(e)
@@ -58,36 +64,50 @@ impl Walk<'_> {
             | Expr::Ceil { expr: e, .. }
             | Expr::Floor { expr: e, .. }
             | Expr::Collate { expr: e, .. }
-            | Expr::Prefixed { prefix: _, value: e } => self.expr(e),
+            | Expr::Prefixed { prefix: _, value: e } => e,
             Expr::IsDistinctFrom(a, b)
             | Expr::IsNotDistinctFrom(a, b)
             | Expr::AtTimeZone { timestamp: a, time_zone: b }
             | Expr::Position { expr: a, r#in: b }
             | Expr::RLike { expr: a, pattern: b, .. } => {
-                self.expr(a)?;
-                self.expr(b)
-            }
-            Expr::AnyOp { left, compare_op, right, .. } | Expr::AllOp { left, compare_op, right } => {
-                self.operator(compare_op)?;
-                self.expr(left)?;
-                self.expr(right)
+                self.expr(b)?;
+                a
             }
             Expr::Like { expr, pattern, escape_char, .. }
             | Expr::ILike { expr, pattern, escape_char, .. }
             | Expr::SimilarTo { expr, pattern, escape_char, .. } => {
-                self.expr(expr)?;
                 self.expr(pattern)?;
-                self.boxed(escape_char.as_deref())
+                self.boxed(escape_char.as_deref())?;
+                expr
             }
             Expr::Between { expr, low, high, .. } => {
-                self.expr(expr)?;
                 self.expr(low)?;
-                self.expr(high)
+                self.expr(high)?;
+                expr
             }
             Expr::In { expr, target, .. } => {
-                self.expr(expr)?;
-                self.in_target(target)
+                self.in_target(target)?;
+                expr
             }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let scalar = is_scalar(root);
+                access_chain.iter().try_for_each(|access| self.access(access, scalar))?;
+                root
+            }
+            other => return self.leaf(other).map(|()| None),
+        };
+        Ok(Some(left))
+    }
+
+    /// Nodes without a left operand.
+    fn leaf(&mut self, expr: &Expr) -> HarvestResult<()> {
+        match expr {
+            Expr::Identifier(_) | Expr::Value(_) | Expr::TypedString(_) | Expr::MatchAgainst { .. } => Ok(()),
+            Expr::CompoundIdentifier(parts) => match parts.last() {
+                Some(last) => self.attribute(&last.value),
+                None => Ok(()),
+            },
+            Expr::Wildcard(_) | Expr::QualifiedWildcard(_, _) => Ok(()),
             Expr::Tuple(list) => self.exprs(list),
             Expr::Array(array) => self.exprs(&array.elem),
             Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
@@ -107,14 +127,9 @@ impl Walk<'_> {
         }
     }
 
-    /// The second half of the list: keeps the frames of the recursion small.
+    /// The rest of the list: keeps the frames of the recursion small.
     fn rarer(&mut self, expr: &Expr) -> HarvestResult<()> {
         match expr {
-            Expr::CompoundFieldAccess { root, access_chain } => {
-                self.expr(root)?;
-                let scalar = is_scalar(root);
-                access_chain.iter().try_for_each(|access| self.access(access, scalar))
-            }
             Expr::Convert { is_try: false, expr, styles, .. } => {
                 self.expr(expr)?;
                 self.exprs(styles)
@@ -149,7 +164,7 @@ impl Walk<'_> {
             | Expr::Prior(_)
             | Expr::Lambda(_)
             | Expr::Convert { .. } => unknown("an expression of another engine"),
-            // Everything else is matched by `expr`; a node kind that is new is refused.
+            // Everything else is matched before; a node kind that is new is refused.
             _ => unknown("an expression of an unknown kind"),
         }
     }
@@ -335,8 +350,11 @@ impl Walk<'_> {
 
 /// Whether a value surely has no fields, so that a name after a dot is a call.
 fn is_scalar(expr: &Expr) -> bool {
+    let mut expr = expr;
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
     match expr {
-        Expr::Nested(inner) => is_scalar(inner),
         Expr::Cast { data_type, .. } => !matches!(data_type, DataType::Custom(_, _) | DataType::Array(_)),
         Expr::Value(_)
         | Expr::TypedString(_)
