@@ -69,6 +69,10 @@ pub struct DetectorStats {
     pub async_queued: u64,
     /// Statements that found its queue full.
     pub async_dropped: u64,
+    /// Snapshots that the maintenance thread wrote.
+    pub snapshots_saved: u64,
+    /// Snapshots that it could not write; the last good file stays.
+    pub snapshots_failed: u64,
     /// Hits of each rule, by name.
     pub by_rule: Vec<(&'static str, u64)>,
 }

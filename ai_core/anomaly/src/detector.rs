@@ -87,6 +87,8 @@ pub struct Detector {
     queue_end: Mutex<Option<Receiver<Novel>>>,
     queue_len: AtomicU64,
     queue_dropped: AtomicU64,
+    pub(crate) saves: AtomicU64,
+    pub(crate) saves_failed: AtomicU64,
     worker: AtomicBool,
 }
 
@@ -152,6 +154,8 @@ impl Detector {
             queue_end: Mutex::new(Some(queue_end)),
             queue_len: AtomicU64::new(0),
             queue_dropped: AtomicU64::new(0),
+            saves: AtomicU64::new(0),
+            saves_failed: AtomicU64::new(0),
             worker: AtomicBool::new(false),
         })
     }

@@ -123,7 +123,7 @@ words! {
     Routine: Name = "procedure" "function" "trigger" "event" "package" "rule" "aggregate" "policy";
     User: Function = "user" "current_user" "session_user" "system_user" "current_role";
     Database: Function = "database" "schema" "current_database" "current_schema" "db_name" "current_setting";
-    Version: Function = "version" "sqlite_version" "sqlite_source_id" "connection_id" "inet_server_addr" "current_query" "banner" "user_name" "host_name" "pg_postmaster_start_time";
+    Version: Function = "version" "sqlite_version" "sqlite_source_id" "inet_server_addr" "current_query" "banner" "user_name" "host_name" "pg_postmaster_start_time";
     Sleep: Function = "sleep" "pg_sleep" "pg_sleep_for" "pg_sleep_until" "benchmark" "receive_message" "delay";
     Heavy: Function = "generate_series" "randomblob" "zeroblob";
     Repeat: Function = "repeat" "rpad" "lpad" "space";

@@ -44,8 +44,10 @@ impl Maintenance {
                 if ends || saved.elapsed() >= SAVE_EVERY {
                     saved = Instant::now();
                     if let Some(path) = &snapshot {
-                        // A failed save leaves the last good file; the host sees its age.
-                        _ = detector.save(path);
+                        // A failed save leaves the last good file and shows in the counts.
+                        let saved = detector.save(path);
+                        let count = if saved.is_ok() { &detector.saves } else { &detector.saves_failed };
+                        count.fetch_add(1, Ordering::Relaxed);
                     }
                 }
                 if ends {

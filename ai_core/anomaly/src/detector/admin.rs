@@ -225,6 +225,8 @@ impl Detector {
             threat_patterns: self.rows().patterns.iter().filter(|p| p.enabled).count(),
             async_queued: self.queue_len.load(Ordering::Relaxed),
             async_dropped: self.queue_dropped.load(Ordering::Relaxed),
+            snapshots_saved: self.saves.load(Ordering::Relaxed),
+            snapshots_failed: self.saves_failed.load(Ordering::Relaxed),
             by_rule,
         }
     }

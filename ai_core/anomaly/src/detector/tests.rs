@@ -354,8 +354,12 @@ fn similar_statements_meet_their_verdict_later() {
     assert!(found);
     assert!(d.inspect(&ctx(like)).risk <= 0.25 + 1e-6);
     drop(m);
-    let again = Maintenance::start(d.clone(), Box::new(Dead), None).unwrap();
-    assert!(again.is_some());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.json");
+    drop(Maintenance::start(d.clone(), Box::new(Dead), Some(path.clone())).unwrap().unwrap());
+    assert!(path.is_file());
+    drop(Maintenance::start(d.clone(), Box::new(Dead), Some(path.join("below"))).unwrap().unwrap());
+    assert_eq!((d.stats().snapshots_saved, d.stats().snapshots_failed), (1, 1));
 }
 
 #[test]

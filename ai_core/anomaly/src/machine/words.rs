@@ -176,10 +176,7 @@ impl Machine<'_> {
                 term.nots = term.nots.saturating_add(1);
             }
             Kw::Like => {
-                if next.kind == Kind::LParen
-                    && self.prev.kind != Kind::Word
-                    && self.top().term.side().operands == 0
-                {
+                if next.kind == Kind::LParen && self.top().term.side().operands == 0 {
                     return self.call(t);
                 }
                 self.compare(Op::Unknown);
