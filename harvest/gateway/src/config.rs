@@ -2,6 +2,8 @@
 
 use harvest::{BackendStatus, ConnectParams, PoolConfig, Protocol};
 
+use crate::cost::CostRule;
+
 /// How much of a statement's text logs and event tables carry.
 // Exhaustive: the three words of the variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,6 +76,8 @@ pub struct Settings {
     pub digest_entries_max: usize,
     /// Whether a hook that panics refuses the statement.
     pub hooks_fail_closed: bool,
+    /// Bounds on what the engine expects of a caller's statement.
+    pub cost_rules: Vec<CostRule>,
 }
 
 impl Default for Settings {
@@ -91,6 +95,7 @@ impl Default for Settings {
             log_sql: LogSql::Digest,
             digest_entries_max: 20_000,
             hooks_fail_closed: false,
+            cost_rules: Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod config;
+mod cost;
 mod digests;
 mod execute;
 mod gateway;
@@ -25,6 +26,7 @@ pub use cache::{CacheCounters, CacheEntryInfo, CacheStats, CacheTarget, ResultCa
 pub use config::{
     BackendConfig, BackendDirectory, CacheSettings, LogSql, Settings, StaticDirectory, TargetConfig,
 };
+pub use cost::CostRule;
 pub use digests::{DigestRow, DigestSample, DigestStats, call_digest, call_fingerprint};
 pub use gateway::{Gateway, TargetInfo};
 pub use hooks::{

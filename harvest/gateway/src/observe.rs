@@ -124,7 +124,7 @@ pub struct GatewayCounters {
     pub refused_hooks: u64,
     /// Statements refused by the gate.
     pub refused_gate: u64,
-    /// Statements refused by the target's profile.
+    /// Statements refused by the target's profile or a cost rule.
     pub refused_policy: u64,
     /// Statements past their time.
     pub timed_out: u64,

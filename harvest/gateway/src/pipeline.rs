@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use harvest::{
-    CheckedStatement, Dialect, HarvestCode, HarvestError, HarvestResult, ResultSet, RowBounds, RowCollector,
-    RowSink, StatementKind, Value, fingerprint, normal_form, strip_comments,
+    CheckedStatement, Dialect, ExplainOptions, HarvestCode, HarvestError, HarvestResult, ResultSet,
+    RowBounds, RowCollector, RowSink, StatementKind, Value, fingerprint, normal_form, strip_comments,
 };
 
 use crate::cache::{CacheInsert, CacheKey, Lookup};
 use crate::config::LogSql;
+use crate::cost;
 use crate::execute::Execution;
 use crate::gateway::{Gateway, Snapshot, refused_by_policy};
 use crate::hooks::{DenyCode, PostQueryFeedback, PreQueryContext, RowSet, Verdict};
@@ -24,6 +25,11 @@ use crate::volatile::is_volatile;
 
 /// Room of an answer for everything but its rows, in bytes.
 const ENVELOPE_BYTES: usize = 8_192;
+
+/// Rows of a plan that cost rules look at.
+const PLAN_ROWS_MAX: usize = 1_000;
+/// Bytes of a plan that cost rules look at.
+const PLAN_BYTES_MAX: usize = 4 << 20;
 
 /// Which limit ends a statement first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -352,7 +358,42 @@ impl Gateway {
         Ok(result)
     }
 
+    /// Asks for the plan first where a cost rule bounds what the statement may be expected to read.
+    fn check_cost(&self, job: &Job<'_>, passed: &Passed) -> HarvestResult<()> {
+        let rules = &job.snapshot.settings.cost_rules;
+        if rules.is_empty() || job.request.plan.is_some() || passed.statement.kind != StatementKind::Select {
+            return Ok(());
+        }
+        let Some(bounds) = cost::bounds(rules, &passed.target.config.target_id, &job.scope.caller) else {
+            return Ok(());
+        };
+        let options = ExplainOptions { analyze: false, json: true };
+        let plan = passed.dialect.explain(&passed.statement, options)?;
+        let schema = passed.target.explicit_schema(job.request.schema.as_deref());
+        let limits = EffectiveLimits { rows_max: PLAN_ROWS_MAX, ..passed.limits };
+        let execution = Execution {
+            target: &passed.target,
+            dialect: passed.dialect,
+            text: &job.text,
+            statement: &plan,
+            plan: Some(options),
+            params: &job.request.params,
+            schema: schema.as_deref(),
+            limits,
+            layer: passed.layer,
+            cell_bytes_max: PLAN_BYTES_MAX,
+            columns: None,
+        };
+        let bounds_of_plan =
+            RowBounds { rows_max: PLAN_ROWS_MAX, bytes_max: PLAN_BYTES_MAX, text_copy: false };
+        let mut collector = RowCollector::new(bounds_of_plan);
+        self.run_on_backend(&execution, job.scope, &mut collector)?;
+        let rows = collector.finish()?.rows()?;
+        cost::judge(&rows, &bounds).inspect_err(|_| self.statistics.count(Count::RefusedPolicy))
+    }
+
     fn execute(&self, job: &mut Job<'_>, passed: &Passed, sink: &mut dyn RowSink) -> HarvestResult<()> {
+        self.check_cost(job, passed)?;
         let rewrote = job.rewritten.then(|| job.rules.matched.last().copied().unwrap_or(0));
         let columns = match (&job.request.origin, rewrote) {
             (Origin::Tool { columns }, Some(rule_id)) => Some((columns.as_slice(), rule_id)),

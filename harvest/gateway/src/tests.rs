@@ -336,6 +336,27 @@ fn plans_follow_the_profile() {
 }
 
 #[test]
+fn cost_rules_ask_for_the_plan_first() {
+    let server = FakeServer::new();
+    let plan = |rows: u64| {
+        let text = format!("{{\"Plan\": {{\"Plan Rows\": {rows}, \"Relation Name\": \"orders\"}}}}");
+        FakeAnswer::Rows(vec![Column::new("plan", ColType::String, "text")], vec![vec![Value::Text(text)]])
+    };
+    let rule =
+        CostRule { estimated_rows_max: Some(1_000), caller: Some("alice".into()), ..CostRule::default() };
+    let gateway = gateway_with(&server, Settings { cost_rules: vec![rule], ..Settings::default() }, |_| {});
+    server.answer("EXPLAIN", plan(1_000));
+    assert!(run(&gateway, "SELECT 1").is_ok());
+    assert_eq!(server.statements(), ["EXPLAIN SELECT 1", "SELECT 1"]);
+    server.answer("EXPLAIN", plan(1_001));
+    let error = run(&gateway, "SELECT 1").unwrap_err();
+    assert_eq!((&error.details["by"], &error.details["step"]), (&"policy".into(), &"orders".into()));
+    assert_eq!(server.statements().len(), 3);
+    let bob = CallScope::new("run_sql_readonly", "bob");
+    assert!(gateway.run(&StatementRequest::new("SELECT 1"), &bob).is_ok());
+}
+
+#[test]
 fn a_rewrite_of_a_tools_statement_keeps_its_columns() {
     let server = FakeServer::new();
     let gateway = gateway(&server);
