@@ -53,6 +53,8 @@ impl Rag {
     /// Cancels all jobs at their next commit and waits for them, at most until `deadline`.
     pub fn shutdown(&self, deadline: Deadline) {
         self.inner.jobs.stop(deadline);
+        // What cannot be written now is lost with the process: it is a log, not data.
+        let _ = self.flush_log();
     }
 
     /// Sources, documents, chunks and vectors in numbers.

@@ -19,6 +19,7 @@ use crate::map;
 use crate::prepare::{self, Binding};
 use crate::records::{Space, SpaceRole, WriteCounts};
 use crate::search;
+use crate::search_log::{LogQueries, SearchLog};
 use crate::store::{Fts5Index, Store, WriteBatch};
 
 /// Text that is embedded when a space is first used, to notice a changed model later.
@@ -55,6 +56,8 @@ pub struct RagLimits {
     pub outbox_rows_max: u64,
     /// How long tombstones are kept, in seconds.
     pub tombstone_ttl_s: u64,
+    /// How long the log of searches is kept, in seconds.
+    pub log_ttl_s: u64,
 }
 
 impl Default for RagLimits {
@@ -72,6 +75,7 @@ impl Default for RagLimits {
             sync_workers_max: 2,
             outbox_rows_max: 20_000,
             tombstone_ttl_s: 30 * 86_400,
+            log_ttl_s: 30 * 86_400,
         }
     }
 }
@@ -100,6 +104,7 @@ pub struct RagBuilder {
     fulltext: Fulltext,
     outer: Option<TextIndexOpener>,
     file_roots: Vec<PathBuf>,
+    log_queries: LogQueries,
 }
 
 impl RagBuilder {
@@ -145,14 +150,22 @@ impl RagBuilder {
         self
     }
 
+    /// What is kept of the text of searches.
+    pub fn log_queries(mut self, mode: LogQueries) -> Self {
+        self.log_queries = mode;
+        self
+    }
+
     /// Opens the engine.
     ///
     /// # Errors
     /// When the store or its indexes cannot be opened or are of a newer version.
     pub fn open(self) -> AiResult<Rag> {
         let store = Arc::new(Store::open(&self.path)?);
+        let log = SearchLog::new(self.log_queries, store.index_identity()?);
         let inner = Inner {
             store,
+            log,
             embedders: self.embedders,
             reranker: self.reranker,
             connector: self.connector,
@@ -170,6 +183,7 @@ impl RagBuilder {
 /// What the handle shares with its workers.
 pub(crate) struct Inner {
     pub(crate) store: Arc<Store>,
+    pub(crate) log: SearchLog,
     pub(crate) embedders: Embedders,
     pub(crate) reranker: Option<Arc<dyn Reranker>>,
     pub(crate) connector: Option<Arc<dyn SourceConnector>>,
@@ -329,6 +343,7 @@ impl Rag {
             fulltext: Fulltext::Auto,
             outer: None,
             file_roots: Vec::new(),
+            log_queries: LogQueries::default(),
         }
     }
 
@@ -477,12 +492,21 @@ impl Rag {
         self.inner.store.catch_up(None).map(drop)
     }
 
+    /// Writes the log of searches that waits in memory; the background thread does so by itself.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn flush_log(&self) -> AiResult<usize> {
+        self.inner.log.flush(&self.inner.store, self.inner.limits.log_ttl_s)
+    }
+
     /// Search by words.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`, `NOT_FOUND`, `LIMIT_EXCEEDED`, `UNAVAILABLE`, `DEADLINE_EXCEEDED`.
     pub fn search_fts(&self, caller: &RagCaller, request: &SearchFts) -> AiResult<SearchResponse> {
-        search::fts(&self.inner, caller, request)
+        let found = search::fts(&self.inner, caller, request);
+        self.inner.log.note("rag.search_fts", caller, &request.query, found)
     }
 
     /// Search by vectors.
@@ -490,7 +514,13 @@ impl Rag {
     /// # Errors
     /// As [`Self::search_fts`], and `FAILED_PRECONDITION` when no searched source has vectors.
     pub fn search_vector(&self, caller: &RagCaller, request: &SearchVector) -> AiResult<SearchResponse> {
-        search::vector(&self.inner, caller, request)
+        let found = search::vector(&self.inner, caller, request);
+        self.inner.log.note(
+            "rag.search_vector",
+            caller,
+            request.query_text.as_deref().unwrap_or_default(),
+            found,
+        )
     }
 
     /// Search by words and vectors; without vectors the answer is by words and says `degraded`.
@@ -498,7 +528,8 @@ impl Rag {
     /// # Errors
     /// As [`Self::search_fts`].
     pub fn search_hybrid(&self, caller: &RagCaller, request: &SearchHybrid) -> AiResult<SearchResponse> {
-        search::hybrid(&self.inner, caller, request)
+        let found = search::hybrid(&self.inner, caller, request);
+        self.inner.log.note("rag.search_hybrid", caller, &request.query, found)
     }
 }
 

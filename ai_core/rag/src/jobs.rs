@@ -494,6 +494,7 @@ pub(crate) fn background(engine: &Weak<Inner>) {
         }
         // Each of these is tried again at the next tick; their state is visible in stats and job rows.
         let _ = inner.store.catch_up(Some(4));
+        let _ = inner.log.flush(&inner.store, inner.limits.log_ttl_s);
         if ticks.is_multiple_of(20) {
             let _ = schedule(&inner);
             for space in inner.store.quick(store::spaces_all).unwrap_or_default() {

@@ -23,6 +23,7 @@ mod reads;
 mod records;
 mod schema;
 mod search;
+mod search_log;
 mod snippet;
 mod sql;
 mod sqlite_vectors;
@@ -56,6 +57,7 @@ pub use reads::{
     FetchLimits, FetchResponse, FetchedRow, GetChunks, GetDocs, Neighbour, RowFault,
 };
 pub use records::{JobState, SyncErrorRow};
+pub use search_log::LogQueries;
 pub use sqlite_vectors::SqliteVectors;
 pub use store::AclEntry;
 pub use sync::SourceProgress;

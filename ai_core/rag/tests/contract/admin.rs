@@ -141,6 +141,36 @@ fn verify_finds_and_repairs_differences() {
 }
 
 #[test]
+fn searches_are_logged_as_configured() {
+    use ai_core_rag::LogQueries;
+    for (mode, rows) in [(LogQueries::Off, 0), (LogQueries::Hash, 3), (LogQueries::Text, 3)] {
+        let fixture = Fixture::with(|b| b.log_queries(mode));
+        fixture.push("docs", &[("a", "", "alpha")]);
+        fixture.fts("alpha");
+        fixture.hybrid("alpha");
+        assert!(
+            fixture
+                .rag
+                .search_fts(
+                    &caller(),
+                    &SearchFts { k: Some(0), query: "alpha".into(), ..SearchFts::default() }
+                )
+                .is_err()
+        );
+        assert_eq!(fixture.rag.flush_log().unwrap(), rows);
+        let raw = rusqlite::Connection::open(fixture.path()).unwrap();
+        let count = |text: &str| raw.query_row(text, [], |r| r.get::<_, i64>(0)).unwrap() as usize;
+        assert_eq!(count("SELECT count(*) FROM rag_search_log"), rows);
+        let texts = if mode == LogQueries::Text { 3 } else { 0 };
+        assert_eq!(count("SELECT count(*) FROM rag_search_log WHERE query = 'alpha'"), texts);
+        assert_eq!(
+            count("SELECT count(*) FROM rag_search_log WHERE error_code = 'INVALID_ARGUMENT'"),
+            rows / 3
+        );
+    }
+}
+
+#[test]
 fn requests_refuse_unknown_members_and_have_schemas() {
     for text in [
         r#"{"query":"x","kk":1}"#,
@@ -165,8 +195,9 @@ fn requests_refuse_unknown_members_and_have_schemas() {
         schemars::schema_for!(JobRequest),
         schemars::schema_for!(SourcePut),
     ];
-    for schema in schemas {
-        let value = schema.to_value();
+    let values: Vec<serde_json::Value> = schemas.into_iter().map(schemars::Schema::to_value).collect();
+    for value in &values {
         assert_eq!(value["additionalProperties"], serde_json::json!(false), "{value}");
     }
+    insta::assert_json_snapshot!("request_schemas", values);
 }
