@@ -190,3 +190,39 @@ fn shutdown_lets_running_calls_finish() {
     assert_eq!(caller.join().unwrap().json()["result"]["structuredContent"], json!({"waited": true}));
     world.running.wait().unwrap();
 }
+
+#[test]
+fn hooks_see_every_request_also_one_whose_client_leaves() {
+    #[derive(Default)]
+    struct Seen(std::sync::Mutex<Vec<String>>);
+    impl mcp_server::Hooks for Seen {
+        fn request_finished(&self, report: &mcp_server::RequestReport<'_>) {
+            let tool = report.tool.unwrap_or("-");
+            self.0.lock().unwrap().push(format!("{} {tool} {:?}", report.method, report.error_code));
+        }
+        fn request_refused(&self, _: &str, _: &str, status: u16) {
+            self.0.lock().unwrap().push(format!("refused {status}"));
+        }
+    }
+    let seen = std::sync::Arc::new(Seen::default());
+    let hooks = std::sync::Arc::clone(&seen);
+    let world = World::with(ServerConfig::default(), move |b| b.anonymous(Scope::Full).hooks(hooks));
+    call(&world, "change").send();
+    call(&world, "panic").send();
+    call(&world, "nope").send();
+    Ask::post(world.address, PATH, "{").send();
+    let stream = call(&world, "wait").open();
+    world.watch.until("the call runs", |w| w.running.load(Ordering::SeqCst) == 1);
+    drop(stream);
+    world.watch.until("five reports", |_| seen.0.lock().unwrap().len() == 5);
+    assert_eq!(
+        *seen.0.lock().unwrap(),
+        [
+            "tools/call change None",
+            "tools/call panic Some(-32603)",
+            "tools/call - Some(-32602)",
+            "refused 400",
+            "tools/call wait None"
+        ]
+    );
+}
