@@ -1,5 +1,7 @@
 //! Runs the parser where its recursion cannot hurt; it does not judge what it parsed.
 
+use std::panic::AssertUnwindSafe;
+
 use harvest::{DialectName, HarvestError, HarvestResult, Token as Lexed, TokenKind};
 use sqlparser::ast::{Expr, OrderByExpr, Query};
 use sqlparser::dialect::{Dialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
@@ -47,16 +49,19 @@ pub(crate) fn on_safe_stack<T: Send>(
         deepest = deepest.max(depth);
     }
     if lexed.len() <= INLINE_TOKENS_MAX && deepest <= INLINE_DEPTH_MAX {
-        return work();
+        // A parser that panics must not take its caller along.
+        return std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| indigestible());
     }
     std::thread::scope(|scope| {
         let spawned = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
         let failed =
             |_| HarvestError::gate("a large statement", "no thread could be had to check it; try again");
-        spawned.map_err(failed)?.join().unwrap_or_else(|_| {
-            Err(HarvestError::gate("a statement that the parser cannot digest", "simplify it"))
-        })
+        spawned.map_err(failed)?.join().unwrap_or_else(|_| indigestible())
     })
+}
+
+fn indigestible<T>() -> HarvestResult<T> {
+    Err(HarvestError::gate("a statement that the parser cannot digest", "simplify it"))
 }
 
 fn parse<T>(
