@@ -14,6 +14,7 @@ mod rules;
 mod scope;
 mod sink;
 mod statement;
+mod stats_source;
 mod targets;
 mod verdicts;
 mod volatile;
@@ -45,3 +46,4 @@ pub use scope::{CallScope, NeverStops, StopSignal};
 pub use statement::{
     CacheOutcome, EffectiveLimits, Origin, StatementOutcome, StatementRequest, StreamOutcome,
 };
+pub use stats_source::{NoStats, StatsFamily, StatsOrigin, StatsRequest, StatsSource};
