@@ -5,7 +5,7 @@ mod forms;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ai_core::{AiError, AiErrorCode, AiResult, Deadline};
+use ai_core::{AiError, AiErrorCode, AiResult, Deadline, EmbedKind};
 use serde_json::Value;
 
 use crate::catalogue::{Catalogue, RagCaller, Right, precondition};
@@ -376,7 +376,15 @@ impl Rag {
             }
         }
         if config.embedding.enabled {
-            self.inner.embedders.get(&config.embedding)?;
+            let embedder = self.inner.embedders.get(&config.embedding)?;
+            let deadline = Deadline::after_ms(config.embedding.timeout_ms);
+            let probe = embedder.embed(&["probe"], EmbedKind::Document, deadline)?;
+            let dim = embedder.info().dim;
+            if probe.first().map(Vec::len) != Some(dim) {
+                return Err(precondition(format!(
+                    "the embedder does not answer vectors of {dim} components as it says"
+                )));
+            }
         }
         let catalogue = self.inner.store.quick(Catalogue::read)?;
         let before = match config.source_id {

@@ -13,6 +13,9 @@ const BUSY_TIMEOUT_MS: u64 = 5_000;
 /// Statements kept prepared on each connection.
 const STATEMENTS_MAX: usize = 64;
 
+/// Steps of SQLite's machine between two looks at the deadline.
+const OPCODES_PER_CHECK: i32 = 10_000;
+
 /// Turns a SQLite failure into the error of this side; a busy store may be tried again.
 pub(crate) fn sql(error: rusqlite::Error) -> AiError {
     use rusqlite::ErrorCode as C;
@@ -106,12 +109,14 @@ impl Readers {
         work: impl FnOnce(&Connection) -> AiResult<T>,
     ) -> AiResult<T> {
         let connection = self.take(deadline)?;
-        let guard = Lent { pool: self, connection: Some(connection) };
-        let Some(connection) = guard.connection.as_ref() else {
+        let mut guard = Lent { pool: self, connection: Some(connection) };
+        let Some(connection) = guard.connection.as_mut() else {
             return Err(AiError::internal("reader connection was lost"));
         };
         connection.execute_batch("BEGIN").map_err(sql)?;
+        connection.progress_handler(OPCODES_PER_CHECK, Some(move || deadline.is_over())).map_err(sql)?;
         let result = work(connection);
+        connection.progress_handler(0, None::<fn() -> bool>).map_err(sql)?;
         connection.execute_batch("ROLLBACK").map_err(sql)?;
         result
     }

@@ -338,3 +338,12 @@ fn snippets_mark_words_and_explain_names_terms() {
     assert_eq!(hit.explain.as_ref().unwrap()["matched_terms"], json!(["deadlock", "found"]));
     assert_eq!(hit.chunk_metadata.as_ref().unwrap()["chunk_index"], json!(0));
 }
+
+#[test]
+fn time_is_a_bound() {
+    let fixture = shop();
+    let request = SearchFts { timeout_ms: Some(0), ..fts("replica") };
+    assert_eq!(fixture.rag.search_fts(&caller(), &request).unwrap_err().code, AiErrorCode::DeadlineExceeded);
+    // The reader that was stopped serves the next search.
+    assert!(!fixture.rag.search_fts(&caller(), &fts("replica")).unwrap().results.is_empty());
+}
