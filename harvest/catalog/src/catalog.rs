@@ -23,6 +23,8 @@ pub struct Catalog {
 
 struct Inner {
     store: Store,
+    /// Unix seconds.
+    opened_at: i64,
     /// Rowid ranges of runs: a run never changes, so they never go stale.
     spans: Mutex<HashMap<i64, Span>>,
 }
@@ -75,11 +77,15 @@ impl Catalog {
             .db()?;
             docs::seed(tx)
         })?;
-        Ok(Self { inner: Arc::new(Inner { store, spans: Mutex::new(HashMap::new()) }) })
+        Ok(Self { inner: Arc::new(Inner { store, opened_at: now(), spans: Mutex::new(HashMap::new()) }) })
     }
 
     pub(crate) fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    pub(crate) fn opened_at(&self) -> i64 {
+        self.inner.opened_at
     }
 
     /// The file.

@@ -69,7 +69,7 @@ pub use llm::{
     SummaryUpsert, SummaryUpserted, TemplateAdd, TemplateAdded, TemplateCheck, TemplateFeedback,
     TemplateFeedbackDone, question_norm,
 };
-pub use logs::{LogOptions, LogWriter, SearchLogRow, ToolCallRow};
+pub use logs::{LogOptions, LogWriter, SearchLogRow, ToolCallRow, ToolUsage};
 pub use objects::{
     DocumentParts, ListObjectsRequest, ListObjectsResponse, ObjectDocument, ObjectInfo, ObjectListItem,
     ObjectOrder, SchemaRow,

@@ -300,7 +300,64 @@ fn write_call(tx: &Transaction<'_>, call: &ToolCallRow, at: i64) -> HarvestResul
     .map(drop)
 }
 
+/// Calls of one tool with one schema, counted from the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ToolUsage {
+    pub endpoint: String,
+    pub tool: String,
+    pub schema: String,
+    pub count: u64,
+    pub errors: u64,
+    /// Unix seconds.
+    pub first_seen: i64,
+    /// Unix seconds.
+    pub last_seen: i64,
+    /// Microseconds.
+    pub sum_time: u64,
+    /// Microseconds.
+    pub min_time: u64,
+    /// Microseconds.
+    pub max_time: u64,
+}
+
 impl Catalog {
+    /// Counts the logged calls by endpoint, tool and schema, since this process opened the store or since ever.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn tool_usage(&self, since_open: bool) -> HarvestResult<Vec<ToolUsage>> {
+        let since = if since_open { self.opened_at() } else { 0 };
+        self.store().read(|c| {
+            let mut statement = c
+                .prepare_cached(
+                    "SELECT endpoint, tool_name, COALESCE(schema, ''), COUNT(*), COUNT(error_code), MIN(called_at),
+                       MAX(called_at), SUM(execution_time), MIN(execution_time), MAX(execution_time)
+                     FROM query_tool_calls WHERE called_at >= ?1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+                )
+                .db()?;
+            let rows = statement
+                .query_map([since], |r| {
+                    let number = |at: usize| r.get::<_, i64>(at).map(i64::unsigned_abs);
+                    Ok(ToolUsage {
+                        endpoint: r.get(0)?,
+                        tool: r.get(1)?,
+                        schema: r.get(2)?,
+                        count: number(3)?,
+                        errors: number(4)?,
+                        first_seen: r.get(5)?,
+                        last_seen: r.get(6)?,
+                        sum_time: number(7)?,
+                        min_time: number(8)?,
+                        max_time: number(9)?,
+                    })
+                })
+                .db()?;
+            rows.collect::<rusqlite::Result<_>>().db()
+        })
+    }
+
     /// Deletes log rows older than a time in Unix seconds; gives their number.
     ///
     /// # Errors

@@ -214,6 +214,21 @@ impl Gateway {
         target.dialect(scope)?.check_fragment(fragment, kind, &target.policy)
     }
 
+    /// Checks a statement that a caller wrote, under the target's policy, without running it.
+    ///
+    /// # Errors
+    /// As [`check_fragment`](Self::check_fragment).
+    pub fn check_statement(
+        &self,
+        target_id: Option<&str>,
+        sql: &str,
+        scope: &CallScope,
+    ) -> HarvestResult<harvest::CheckedStatement> {
+        let snapshot = self.snapshot();
+        let target = snapshot.targets.resolve(target_id, &snapshot.settings, scope)?;
+        target.dialect(scope)?.check(sql, &target.policy)
+    }
+
     /// How a target's texts are read, as far as known without connecting.
     #[must_use]
     pub fn lex_mode(&self, target_id: &str) -> LexMode {
