@@ -10,6 +10,8 @@ mod llm;
 mod probe;
 mod relationships;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod tool;
 mod usage;
 
