@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ai_core::Deadline;
 use ai_core_rag::Rag;
-use bridge::ToolHandlerRegistry;
-use harvest_catalog::{Catalog, StoreOptions};
+use bridge::{NameStyle, ObserverLayer, ToolHandlerRegistry, ToolLayer};
+use harvest_catalog::{Catalog, DataIndexes, LogOptions, LogWriter, StoreOptions};
 use harvest_gateway::{CallScope, Gateway, StaticDirectory, TargetInfo};
 use mcp::{Change, ChangeFeed, Endpoint, Scope, ServerInfo};
 use mcp_server::{Server, ServerBuilder, ServerConfig, TokenTable};
-use mcp_tools::ToolDeps;
+use mcp_tools::{CatalogDeps, ToolDeps, add_catalog_tools, query_tools};
 
+use crate::call_log::CallLog;
 use crate::config::HostConfig;
 use crate::drivers;
 use crate::error::HostError;
@@ -62,8 +63,13 @@ impl Host {
         gateway.set_targets(targets);
         let changes = ChangeFeed::new();
         let deps = ToolDeps::new(Arc::clone(&gateway), Some(catalog.clone()))?;
-        let registry = Arc::new(ToolHandlerRegistry::new());
-        registry.register(QUERY, Arc::new(mcp_tools::query_tools(&deps)))?;
+        let logs = Arc::new(LogWriter::start(catalog.clone(), LogOptions::default())?);
+        let layers: Vec<Arc<dyn ToolLayer>> =
+            vec![Arc::new(ObserverLayer::new(Arc::new(CallLog(Arc::clone(&logs)))))];
+        let registry = Arc::new(ToolHandlerRegistry::with_layers(NameStyle::Dotted, layers));
+        let data = DataIndexes::open(StoreOptions::new(config.data_dir.join("mcp_fts.db")))?;
+        let memory = CatalogDeps::new(deps.clone(), Some(data)).with_logs(logs).with_changes(changes.clone());
+        registry.register(QUERY, Arc::new(add_catalog_tools(query_tools(&deps), &memory)))?;
         let rag = rag::open(&config.data_dir, &gateway)?;
         registry.register(rag::RAG, Arc::new(bridge_ai::rag_tools(&rag)))?;
         let token_file = TokenFile::new(&config.data_dir);
