@@ -2,9 +2,11 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::{
-    Embedding, LayerNorm, Linear, Module, VarBuilder, embedding, layer_norm, linear, ops::softmax,
+    Embedding, LayerNorm, Linear, Module, VarBuilder, embedding, layer_norm, linear, ops::softmax_last_dim,
 };
 use serde::Deserialize;
+
+use crate::gelu::Gelu;
 
 /// The members of `config.json` that the encoder needs.
 #[derive(Debug, Clone, Deserialize)]
@@ -139,11 +141,11 @@ impl Bert {
         if let Some(mask) = mask {
             scores = scores.broadcast_add(mask)?;
         }
-        let mixed = softmax(&scores, D::Minus1)?.matmul(&v)?;
+        let mixed = softmax_last_dim(&scores)?.matmul(&v)?;
         let mixed = mixed.transpose(1, 2)?.contiguous()?.reshape((batch, length, hidden))?;
         let x = layer.attended_norm.forward(&(layer.attended.forward(&mixed)? + x)?)?;
         let wide = layer.wide.forward(&x)?;
-        let wide = if self.relu { wide.relu()? } else { wide.gelu_erf()? };
+        let wide = if self.relu { wide.relu()? } else { wide.apply_op1_no_bwd(&Gelu)? };
         layer.out_norm.forward(&(layer.narrow.forward(&wide)? + x)?)
     }
 }

@@ -2,6 +2,7 @@
 
 mod bert;
 mod files;
+mod gelu;
 mod local;
 mod table;
 

@@ -14,6 +14,9 @@ use crate::table::Table;
 /// Tokens of one batch, padding included; bounds memory.
 const BATCH_TOKENS_MAX: usize = 1024;
 
+/// Windows of one document unless said otherwise: chunks fit one window, and more cost time.
+const WINDOWS_MAX: usize = 1;
+
 /// Tokens of one input of a static table.
 const TABLE_TOKENS_MAX: usize = 8192;
 
@@ -41,6 +44,9 @@ pub struct LocalOptions {
     pub pooling: Option<Pooling>,
     /// Longest input in tokens, instead of the folder's own.
     pub max_input_tokens: Option<usize>,
+    /// Windows of a document longer than one; their vectors are averaged. 1, which cuts the text,
+    /// unless said otherwise.
+    pub windows_max: Option<usize>,
     /// Put before every query.
     pub query_prefix: String,
     /// Put before every document.
@@ -62,6 +68,7 @@ pub struct LocalEmbedder {
     counter: Tokenizer,
     model: Model,
     pooling: Pooling,
+    windows_max: usize,
     options: LocalOptions,
 }
 
@@ -133,10 +140,25 @@ impl LocalEmbedder {
             (_, true) => Pooling::Last,
             _ => Pooling::Mean,
         });
+        let windows_max = options.windows_max.unwrap_or(WINDOWS_MAX).clamp(1, 64);
+        // Averaged vectors are another space than cut ones.
+        let revision = match windows_max {
+            1 => files.fingerprint,
+            n => format!("{}-w{n}", files.fingerprint),
+        };
         let info = EmbedderInfo::new("local", files.name, dim)
-            .with_revision(files.fingerprint)
+            .with_revision(revision)
             .with_max_input_tokens(max_tokens);
-        let made = Self { folder: folder.to_owned(), info, tokenizer, counter, model, pooling, options };
+        let made = Self {
+            folder: folder.to_owned(),
+            info,
+            tokenizer,
+            counter,
+            model,
+            pooling,
+            windows_max,
+            options,
+        };
         made.embed(&["canary"], EmbedKind::Query, Deadline::after_ms(60_000))?;
         Ok(made)
     }
@@ -147,7 +169,8 @@ impl LocalEmbedder {
         self.pooling
     }
 
-    fn ids(&self, text: &str, prefix: &str) -> AiResult<Vec<u32>> {
+    /// The windows of a text: one for a query; a longer document has several, whose vectors are averaged.
+    fn windows(&self, text: &str, prefix: &str, kind: EmbedKind) -> AiResult<Vec<Vec<u32>>> {
         let most = INPUT_BYTES_MAX.min(text.len());
         let cut = (0..=most).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
         let joined;
@@ -158,11 +181,33 @@ impl LocalEmbedder {
             &joined
         };
         let special = matches!(self.model, Model::Bert(_));
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, special)
-            .map_err(|e| AiError::invalid(format!("text cannot be tokenised: {e}")))?;
-        Ok(encoding.get_ids().to_vec())
+        let encode = |tokenizer: &Tokenizer| {
+            tokenizer
+                .encode_fast(text, special)
+                .map(|e| e.get_ids().to_vec())
+                .map_err(|e| AiError::invalid(format!("text cannot be tokenised: {e}")))
+        };
+        let windows_max = if kind == EmbedKind::Document && special { self.windows_max } else { 1 };
+        if windows_max == 1 {
+            return Ok(vec![encode(&self.tokenizer)?]);
+        }
+        let ids = encode(&self.counter)?;
+        let window = self.info.max_input_tokens;
+        if ids.len() <= window || window < 4 {
+            return Ok(vec![encode(&self.tokenizer)?]);
+        }
+        let (first, last) = (ids[0], ids[ids.len() - 1]);
+        let inner = &ids[1..ids.len() - 1];
+        // Windows of like length say more than full ones and a rest of a few words.
+        let count = inner.len().div_ceil(window - 2).min(windows_max);
+        let step = inner.len().div_ceil(count).min(window - 2);
+        Ok(inner
+            .chunks(step)
+            .take(count)
+            .map(|part| {
+                std::iter::once(first).chain(part.iter().copied()).chain(std::iter::once(last)).collect()
+            })
+            .collect())
     }
 
     fn run(&self, batch: &[&Vec<u32>]) -> AiResult<Vec<Vec<f32>>> {
@@ -206,7 +251,13 @@ impl Embedder for LocalEmbedder {
             EmbedKind::Query => &self.options.query_prefix,
             EmbedKind::Document => &self.options.document_prefix,
         };
-        let ids = inputs.iter().map(|t| self.ids(t, prefix)).collect::<AiResult<Vec<_>>>()?;
+        let mut ids: Vec<Vec<u32>> = Vec::with_capacity(inputs.len());
+        let mut owner: Vec<usize> = Vec::with_capacity(inputs.len());
+        for (at, text) in inputs.iter().enumerate() {
+            let windows = self.windows(text, prefix, kind)?;
+            owner.extend(std::iter::repeat_n(at, windows.len()));
+            ids.extend(windows);
+        }
         // Neighbours of like length need little padding.
         let mut order: Vec<usize> = (0..ids.len()).collect();
         order.sort_by_key(|i| ids[*i].len());
@@ -224,7 +275,12 @@ impl Embedder for LocalEmbedder {
             }
             start = end;
         }
-        Ok(out)
+        let mut whole: Vec<Vec<f32>> = vec![vec![0.0; self.info.dim]; inputs.len()];
+        for ((vector, at), ids) in out.iter().zip(owner).zip(&ids) {
+            let weight = ids.len() as f32;
+            whole[at].iter_mut().zip(vector).for_each(|(w, x)| *w += weight * x);
+        }
+        whole.into_iter().map(unit).collect()
     }
 
     fn count_tokens(&self, text: &str) -> Option<usize> {

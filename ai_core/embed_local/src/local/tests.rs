@@ -102,8 +102,33 @@ fn batches_and_padding_do_not_change_vectors() {
     assert_eq!((info.dim, info.max_input_tokens, info.lexical), (HIDDEN, 12, false));
     assert_eq!(model.count_tokens("replica lags"), Some(3));
     assert_eq!(model.count_tokens(&"pie ".repeat(40)), Some(40));
-    // Beyond the window nothing changes.
-    assert!(near(&embed(&model, &[&"pie ".repeat(40)])[0], &embed(&model, &[&"pie ".repeat(90)])[0]));
+}
+
+#[test]
+fn long_documents_are_averaged_over_windows_and_queries_are_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    write_bert(folder.path());
+    let open = |windows_max| {
+        LocalEmbedder::open(folder.path(), LocalOptions { windows_max, ..LocalOptions::default() }).unwrap()
+    };
+    let (one, many) = (open(Some(1)), open(Some(4)));
+    assert_ne!(one.info().revision, many.info().revision);
+    // The window holds ten words beside its two marks.
+    let head = "replica lag ".repeat(5);
+    let tail = "apple pie ".repeat(5);
+    let long = format!("{head}{tail}");
+    let [whole, first, second] = [long.as_str(), &head, &tail].map(|t| embed(&many, &[t]).remove(0));
+    assert!(near(&embed(&one, &[&long])[0], &first));
+    let mut mean: Vec<f32> = first.iter().zip(&second).map(|(a, b)| a + b).collect();
+    let norm = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+    mean.iter_mut().for_each(|x| *x /= norm);
+    assert!(near(&whole, &mean) && !near(&whole, &first));
+    let query = many.embed(&[&long], EmbedKind::Query, Deadline::after_ms(60_000)).unwrap();
+    assert!(near(&query[0], &first));
+    // The number of windows is bounded.
+    let endless = "pie ".repeat(4000);
+    let cut = "pie ".repeat(40);
+    assert!(near(&embed(&many, &[&endless])[0], &embed(&many, &[&cut])[0]));
 }
 
 #[test]
