@@ -14,7 +14,8 @@ mod tests;
 pub use deps::{Call, Frame, ToolDeps, argument_error, call_scope, is_not_found, too_large, wire_bytes};
 pub use errors::{IntoToolResult, internal_error, tool_error};
 pub use memory::{
-    CatalogDeps, CatalogSettings, ToolUsageRow, ToolUsageSource, add_catalog_tools, catalog_tools,
+    CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources, CatalogSettings, ToolUsageRow,
+    ToolUsageSource, add_catalog_tools, catalog_tools,
 };
 pub use paging::{Page, PageSigner, key_page, page};
 pub use query::{add_query_tools, query_tools};

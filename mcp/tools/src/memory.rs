@@ -2,13 +2,16 @@
 
 mod agent;
 mod catalog;
+mod completion;
 mod deps;
 mod discovery;
 mod fts;
 mod kv;
 mod llm;
 mod probe;
+mod prompts;
 mod relationships;
+mod resources;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -17,7 +20,10 @@ mod usage;
 
 use crate::toolbox::Toolbox;
 
+pub use completion::CatalogCompleter;
 pub use deps::{CatalogDeps, CatalogSettings, ToolUsageRow, ToolUsageSource};
+pub use prompts::CatalogPrompts;
+pub use resources::CatalogResources;
 
 use tool::Memory;
 

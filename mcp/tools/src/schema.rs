@@ -162,6 +162,7 @@ fn tidy(schema: &mut Value) {
             if map.get("title").is_some_and(Value::is_string) {
                 map.remove("title");
             }
+            as_enum(map);
             let number = map.get("type").is_some_and(is_number_type);
             if number {
                 map.remove("format");
@@ -193,6 +194,16 @@ fn name_any(keyword: &str, value: &mut Value) {
         ("items" | "contains", schema) => spell(schema),
         _ => {}
     }
+}
+
+/// Words that carry descriptions of their own become one plain `enum`, which every client reads.
+fn as_enum(map: &mut Map<String, Value>) {
+    let Some(Value::Array(branches)) = map.get("oneOf") else { return };
+    let word = |branch: &Value| branch.get("const").filter(|v| v.is_string()).cloned();
+    let Some(words) = branches.iter().map(word).collect::<Option<Vec<_>>>() else { return };
+    map.remove("oneOf");
+    map.insert("type".to_owned(), Value::String("string".to_owned()));
+    map.insert("enum".to_owned(), Value::Array(words));
 }
 
 fn is_number_type(kind: &Value) -> bool {

@@ -142,13 +142,7 @@ fn every_spec_keeps_the_conventions() {
         assert!(!spec.examples.is_empty());
         for (name, property) in spec.input_schema["properties"].as_object().unwrap() {
             assert!(property["description"].is_string(), "{}.{name} has no description", spec.name);
-            assert!(
-                property.get("type").is_some()
-                    || property.get("enum").is_some()
-                    || property.get("oneOf").is_some(),
-                "{}.{name} has no type: {property}",
-                spec.name
-            );
+            assert!(property.get("type").is_some(), "{}.{name} has no type: {property}", spec.name);
         }
     }
 }
@@ -441,6 +435,89 @@ fn data_is_indexed_in_batches_and_found() {
     );
     assert_eq!(shop.call("stats.get_tool_usage", json!({}))["usage"], json!({}));
     assert!(shop.deps.settings().fts_rows_max > 0);
+}
+
+#[test]
+fn resources_come_from_the_run_or_live() {
+    use mcp::ResourceProvider as _;
+    let shop = shop();
+    let resources = crate::CatalogResources::new(&shop.deps);
+    let read = |uri: &str| -> Value {
+        let contents = resources.read(&context(), uri).unwrap_or_else(|e| panic!("{uri}: {e}"));
+        serde_json::from_str(contents[0].text.as_deref().unwrap()).unwrap()
+    };
+    assert_eq!(read("schema://shop/main")["run_id"], Value::Null);
+    assert_eq!(read("schema://shop/main/orders")["table"], "orders");
+    shop.harvest();
+    assert_eq!(read("schema://shop")["latest_run_id"], 1);
+    assert_eq!(read("schema://shop/main")["objects"].as_array().unwrap().len(), 5);
+    let orders = read("schema://shop/main/orders?type=table");
+    assert_eq!(orders["relationships"]["foreign_keys"][0]["parent_object"], "customers");
+    assert_eq!(read("schema://shop/main/odd%20%22name.%20%3B--")["columns"][1]["name"], "select");
+    let listed = resources.list(&context(), None).unwrap().resources;
+    assert!(listed.iter().any(|r| r.uri == "schema://shop/main"));
+    assert_eq!(resources.templates(&context()).len(), 3);
+    for unknown in
+        ["schema://nope", "schema://shop/nope", "schema://shop/main/nope", "x://shop", "schema://shop/a/b/c"]
+    {
+        assert_eq!(resources.read(&context(), unknown).unwrap_err().code, ErrorCode::NotFound, "{unknown}");
+    }
+}
+
+#[test]
+fn prompts_name_only_tools_that_may_be_called() {
+    use mcp::{Content, PromptProvider as _};
+    let shop = shop();
+    shop.harvest();
+    shop.call(
+        "llm.question_template_add",
+        json!({"title": "Orders of a customer", "question_nl": "How many orders did customer 7 place?", "template": {},
+               "example_sql": "SELECT COUNT(*) FROM orders WHERE customer_id = 7"}),
+    );
+    let prompts = crate::CatalogPrompts::new(&shop.deps, shop.tools.specs());
+    let text = |cx: &CallContext, name: &str, arguments: Value| -> String {
+        let output = prompts.get(cx, name, arguments.as_object().unwrap()).unwrap();
+        let part = |m: &mcp::PromptMessage| match &m.content {
+            Content::Text { text } => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        output.messages.iter().map(part).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(prompts.list(&context()).len(), 3);
+    let full = text(&context(), "two_phase_discovery", json!({"target_id": "shop"}));
+    insta::assert_snapshot!("two_phase_discovery", full);
+    let reader = CallContext::new(Caller::new("reader", Scope::Read), "/mcp/query");
+    let read = text(&reader, "two_phase_discovery", json!({"target_id": "shop"}));
+    assert!(full.contains("llm.summary_upsert") && !read.contains("llm.summary_upsert"));
+    let question = json!({"question": "how many orders did customer 9 place"});
+    let nl2sql = text(&context(), "nl2sql", question);
+    assert!(nl2sql.contains("reuse true") && nl2sql.contains("Dialect notes"), "{nl2sql}");
+    assert!(text(&context(), "explore_schema", json!({})).contains("catalog.search"));
+    let mut settings = (*shop.deps.settings()).clone();
+    settings.underscore_names = true;
+    shop.deps.set_settings(settings);
+    let explore = text(&context(), "explore_schema", json!({}));
+    assert!(explore.contains("`catalog__search`") && !explore.contains("catalog.search"));
+    let missing = prompts.get(&context(), "nl2sql", &serde_json::Map::new()).unwrap_err();
+    assert_eq!(missing.code, ErrorCode::InvalidArgument);
+}
+
+#[test]
+fn arguments_are_completed_from_the_catalog() {
+    use mcp::{Completer as _, CompletionRequest, CompletionTarget};
+    let shop = shop();
+    shop.harvest();
+    let completer = crate::CatalogCompleter::new(&shop.deps);
+    let complete = |argument: &str, value: &str| {
+        let mut request = CompletionRequest::new(CompletionTarget::Prompt("nl2sql".into()), argument, value);
+        request.known.insert("target_id".into(), json!("shop"));
+        completer.complete(&context(), &request).unwrap().values
+    };
+    assert_eq!(complete("target_id", "SH"), ["shop"]);
+    assert_eq!(complete("schema", ""), ["main"]);
+    assert_eq!(complete("object", "order"), ["order_items", "orders"]);
+    assert_eq!(complete("run_id", ""), ["1"]);
+    assert!(complete("question", "x").is_empty());
 }
 
 #[test]
