@@ -1,6 +1,7 @@
 //! Reads a stored object back into the form that engines give; it resolves and renders nothing.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use harvest::{
     ColumnMeta, ConstraintMeta, ConstraintType, DependencyMeta, ForeignKeyMeta, HarvestResult,
@@ -192,8 +193,9 @@ pub(crate) fn foreign_keys(c: &Connection, object_id: i64) -> HarvestResult<Vec<
     let mut keys: BTreeMap<i64, ForeignKeyMeta> = BTreeMap::new();
     while let Some(r) = rows.next().db()? {
         let fk_id: i64 = r.get(0).db()?;
-        if !keys.contains_key(&fk_id) {
-            let key = ForeignKeyMeta {
+        let key = match keys.entry(fk_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(ForeignKeyMeta {
                 name: r.get(1).db()?,
                 parent_schema: r.get(2).db()?,
                 parent_table: r.get(3).db()?,
@@ -201,11 +203,10 @@ pub(crate) fn foreign_keys(c: &Connection, object_id: i64) -> HarvestResult<Vec<
                 on_update: r.get(4).db()?,
                 on_delete: r.get(5).db()?,
                 deferrable: r.get(6).db()?,
-            };
-            keys.insert(fk_id, key);
-        }
+            }),
+        };
         let pair: (Option<String>, Option<String>) = (r.get(7).db()?, r.get(8).db()?);
-        if let (Some(key), (Some(child), Some(parent))) = (keys.get_mut(&fk_id), pair) {
+        if let (Some(child), Some(parent)) = pair {
             key.columns.push((child, parent));
         }
     }

@@ -55,10 +55,10 @@ impl QueryText {
                 break;
             }
             let is_prefix = !is_phrase && chunk.ends_with('*');
-            if let Some(term) = term(chunk, is_phrase, is_prefix) {
-                if !terms.contains(&term) {
-                    terms.push(term);
-                }
+            if let Some(term) = term(chunk, is_phrase, is_prefix)
+                && !terms.contains(&term)
+            {
+                terms.push(term);
             }
         }
         Self { terms }

@@ -29,6 +29,9 @@ pub(crate) struct Inferred {
     pub(crate) evidence: Json,
 }
 
+/// What an earlier run knows of a pair: nothing, "no reference", or a confidence with its evidence.
+pub(crate) type Known<'a> = dyn Fn(&Candidate) -> Option<Option<(f64, Json)>> + 'a;
+
 /// The value check of a pair.
 pub(crate) fn overlap_query(tables: &[TableModel], child: Place, parent: Place) -> OverlapQuery {
     let column = |place: Place| ColumnRef {
@@ -69,7 +72,7 @@ pub(crate) fn infer(
     tables: &[TableModel],
     mut probe: Option<&mut dyn ValueProbe>,
     checks_max: usize,
-    known: &dyn Fn(&Candidate) -> Option<Option<(f64, Json)>>,
+    known: &Known<'_>,
     watch: &mut dyn FnMut(usize) -> HarvestResult<()>,
 ) -> HarvestResult<Vec<Inferred>> {
     let index = KeyIndex::new(tables);

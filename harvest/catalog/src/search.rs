@@ -14,7 +14,7 @@ use crate::tokens::words;
 /// Weights of the columns of `fts_objects`, in their order.
 const RANK: &str = "bm25(fts_objects, 2.0, 2.0, 10.0, 6.0, 1.0, 4.0, 3.0, 1.0, 3.0)";
 /// Hits that are ranked when only some of the words match.
-const PARTIAL_HITS_MAX: usize = 400;
+const PARTIAL_HITS_MAX: usize = 200;
 /// Characters of a definition that are looked at to tell where a hit matched.
 const DEFINITION_CHARS_MAX: usize = 65_536;
 /// Characters per token of a language model, for budgets.

@@ -31,7 +31,7 @@ fn is_border(before: char, c: char, after: Option<char>) -> bool {
     }
     if c.is_uppercase() {
         // `userId` splits before I; `HTTPServer` before S; `ID` and the plural `IDs` stay whole.
-        let opens_word = after.is_some_and(char::is_lowercase) && !(after == Some('s'));
+        let opens_word = after.is_some_and(char::is_lowercase) && after != Some('s');
         return before.is_lowercase() || (before.is_uppercase() && opens_word);
     }
     false

@@ -112,10 +112,10 @@ pub(super) fn fill(
         let mut rows = reader.read_batch(&request)?;
         let is_last = rows.len() < request.rows_max;
         // The batch begins with the last row of the one before.
-        if let Some(from) = &request.from_key {
-            if rows.first().is_some_and(|row| row[..from.len()] == from[..]) {
-                rows.remove(0);
-            }
+        if let Some(from) = &request.from_key
+            && rows.first().is_some_and(|row| row[..from.len()] == from[..])
+        {
+            rows.remove(0);
         }
         let Some(last) = rows.last() else { break };
         request.from_key = Some(last[..spec.primary_key.len()].to_vec());

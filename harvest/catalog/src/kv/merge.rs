@@ -170,10 +170,10 @@ fn merge(into: &mut Json, from: Json, path: &str, conflicts: &mut Map<String, Js
         (a, b) if *a == b => {}
         (a, b) => {
             let loser = std::mem::replace(a, b);
-            if let Json::Array(list) = conflicts.entry(path).or_insert_with(|| json!([])) {
-                if !list.contains(&loser) {
-                    list.push(loser);
-                }
+            if let Json::Array(list) = conflicts.entry(path).or_insert_with(|| json!([]))
+                && !list.contains(&loser)
+            {
+                list.push(loser);
             }
         }
     }

@@ -137,10 +137,10 @@ impl Catalog {
     pub fn metric_upsert(&self, request: &MetricUpsert) -> HarvestResult<MetricUpserted> {
         self.store().write(|tx| {
             let (scope, run_id) = running(tx, request.agent_run_id)?;
-            if let Some(key) = &request.domain_key {
-                if !domain::is_known(tx, &scope.target_id, key)? {
-                    return Err(fail::not_found("domain", key));
-                }
+            if let Some(key) = &request.domain_key
+                && !domain::is_known(tx, &scope.target_id, key)?
+            {
+                return Err(fail::not_found("domain", key));
             }
             let mut depends = Vec::new();
             for wanted in &request.depends {

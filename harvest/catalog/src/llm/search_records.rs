@@ -139,16 +139,16 @@ fn metric(c: &Connection, id: i64, run_id: i64) -> HarvestResult<Option<Record>>
 }
 
 fn note(c: &Connection, id: i64, run_id: i64) -> HarvestResult<Option<Record>> {
-    let found: Option<(Record, Option<String>, Option<String>, Option<String>)> = c
+    let found: Option<(Record, [Option<String>; 3])> = c
         .prepare_cached(
             "SELECT 1.0, run_id, agent_run_id, created_at, object_uid, object_hash, object_key FROM llm_notes
              WHERE note_id = ?1",
         )
         .db()?
-        .query_row([id], |r| Ok((record(RecordKind::Note, id, r)?, r.get(4)?, r.get(5)?, r.get(6)?)))
+        .query_row([id], |r| Ok((record(RecordKind::Note, id, r)?, [r.get(4)?, r.get(5)?, r.get(6)?])))
         .optional()
         .db()?;
-    let Some((mut record, uid, hash, key)) = found else { return Ok(None) };
+    let Some((mut record, [uid, hash, key])) = found else { return Ok(None) };
     if let (Some(uid), Some(hash)) = (uid, hash) {
         record.stale = !is_current(c, run_id, &uid, &hash)?;
     }

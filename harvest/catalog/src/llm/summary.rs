@@ -296,8 +296,7 @@ fn rows(
             })
         })
         .db()?;
-    let found = rows.collect::<rusqlite::Result<_>>().db();
-    found
+    rows.collect::<rusqlite::Result<_>>().db()
 }
 
 /// Whether an identity's object is there with this hash.

@@ -305,7 +305,7 @@ fn related(c: &Connection, request: &TemplateAdd) -> HarvestResult<Vec<ObjectRow
             }
         }
     }
-    out.sort_by(|a, b| a.object_id.cmp(&b.object_id));
+    out.sort_by_key(|object| object.object_id);
     out.dedup_by(|a, b| a.object_id == b.object_id);
     Ok(out)
 }

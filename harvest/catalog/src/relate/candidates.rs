@@ -151,10 +151,11 @@ fn shared_prefixes(tables: &[TableModel]) -> BTreeMap<&str, &str> {
 fn referring_names(table: &TableModel, column: &ColumnModel, shared: Option<&&str>) -> Vec<String> {
     let mut names = Vec::new();
     let mut stems: Vec<&[String]> = vec![&table.tokens];
-    if let Some((first, rest)) = table.tokens.split_first() {
-        if !rest.is_empty() && (TABLE_PREFIXES.contains(&first.as_str()) || shared == Some(&first.as_str())) {
-            stems.push(rest);
-        }
+    if let Some((first, rest)) = table.tokens.split_first()
+        && !rest.is_empty()
+        && (TABLE_PREFIXES.contains(&first.as_str()) || shared == Some(&first.as_str()))
+    {
+        stems.push(rest);
     }
     for stem in stems.into_iter().filter(|s| !s.is_empty()) {
         if column.tokens.len() > stem.len() && column.tokens.starts_with(stem) {

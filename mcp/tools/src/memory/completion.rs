@@ -24,7 +24,7 @@ impl CatalogCompleter {
         Self { deps: deps.clone() }
     }
 
-    fn from_run(
+    fn values_of_run(
         &self,
         call: &Call<'_>,
         request: &CompletionRequest,
@@ -51,14 +51,14 @@ impl Completer for CatalogCompleter {
             "target_id" => {
                 self.deps.tools.gateway.targets(&call.scope).into_iter().map(|t| t.target_id).collect()
             }
-            "schema" => self.from_run(&call, request, |catalog, _, run| {
+            "schema" => self.values_of_run(&call, request, |catalog, _, run| {
                 Ok(catalog.list_schemas(run).for_tool()?.into_iter().map(|row| row.schema_name).collect())
             })?,
-            "run_id" => self.from_run(&call, request, |catalog, target, _| {
+            "run_id" => self.values_of_run(&call, request, |catalog, target, _| {
                 let runs = catalog.list_runs(target, None, false, COMPLETION_VALUES_MAX, 0).for_tool()?.runs;
                 Ok(runs.into_iter().map(|run| run.run_id.to_string()).collect())
             })?,
-            "object" => self.from_run(&call, request, |catalog, target, run| {
+            "object" => self.values_of_run(&call, request, |catalog, target, run| {
                 let mut list = ListObjectsRequest::new(run, target);
                 list.schema_name = schema.map(str::to_owned);
                 list.limit = OBJECTS_MAX;
