@@ -8,9 +8,11 @@ use ai_core_rag::Rag;
 use bridge::{NameStyle, ObserverLayer, ToolHandlerRegistry, ToolLayer};
 use harvest_catalog::{Catalog, DataIndexes, LogOptions, LogWriter, StoreOptions};
 use harvest_gateway::{CallScope, Gateway, StaticDirectory, TargetInfo};
-use mcp::{Change, ChangeFeed, Endpoint, Scope, ServerInfo};
+use mcp::{Change, ChangeFeed, Endpoint, Scope, ServerInfo, ToolHandler as _};
 use mcp_server::{Server, ServerBuilder, ServerConfig, TokenTable};
-use mcp_tools::{CatalogDeps, ToolDeps, add_catalog_tools, query_tools};
+use mcp_tools::{
+    CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources, ToolDeps, add_catalog_tools, query_tools,
+};
 
 use crate::call_log::CallLog;
 use crate::config::HostConfig;
@@ -36,6 +38,8 @@ pub struct Host {
     catalog: Catalog,
     registry: Arc<ToolHandlerRegistry>,
     deps: ToolDeps,
+    memory: CatalogDeps,
+    prompts: Arc<CatalogPrompts>,
     pub(crate) rag: Arc<Rag>,
     changes: ChangeFeed,
     tokens: Arc<TokenTable>,
@@ -69,7 +73,9 @@ impl Host {
         let registry = Arc::new(ToolHandlerRegistry::with_layers(NameStyle::Dotted, layers));
         let data = DataIndexes::open(StoreOptions::new(config.data_dir.join("mcp_fts.db")))?;
         let memory = CatalogDeps::new(deps.clone(), Some(data)).with_logs(logs).with_changes(changes.clone());
-        registry.register(QUERY, Arc::new(add_catalog_tools(query_tools(&deps), &memory)))?;
+        let tools = add_catalog_tools(query_tools(&deps), &memory);
+        let prompts = Arc::new(CatalogPrompts::new(&memory, tools.specs()));
+        registry.register(QUERY, Arc::new(tools))?;
         let rag = rag::open(&config.data_dir, &gateway)?;
         registry.register(rag::RAG, Arc::new(bridge_ai::rag_tools(&rag)))?;
         let token_file = TokenFile::new(&config.data_dir);
@@ -80,6 +86,8 @@ impl Host {
             catalog,
             registry,
             deps,
+            memory,
+            prompts,
             rag,
             changes,
             tokens,
@@ -136,7 +144,11 @@ impl Host {
     }
 
     fn query_endpoint(&self, endpoint: Endpoint) -> Endpoint {
-        endpoint.with_instructions(QUERY_INSTRUCTIONS)
+        endpoint
+            .with_instructions(QUERY_INSTRUCTIONS)
+            .with_resources(Arc::new(CatalogResources::new(&self.memory)))
+            .with_prompts(Arc::clone(&self.prompts) as Arc<_>)
+            .with_completer(Arc::new(CatalogCompleter::new(&self.memory)))
     }
 
     /// A server with this host's endpoints and tokens; add TLS, then build and serve it.
