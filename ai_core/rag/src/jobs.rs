@@ -267,19 +267,18 @@ fn launch(inner: &Arc<Inner>, row: JobRow) -> AiResult<()> {
     Ok(())
 }
 
+/// Ends a job. Whoever sees it ended may start the next one, so its end shows only once its sources are free.
 fn finish(inner: &Inner, live: &Live, job_state: JobState, error: Option<String>) {
-    let job_id = {
-        let mut row = live.row.lock().unwrap_or_else(PoisonError::into_inner);
-        row.state = job_state;
-        row.finished_at = Some(now_s());
-        row.error = error;
-        row.job_id.clone()
-    };
-    // A job whose end cannot be written is found unfinished at the next start and runs again, which is harmless.
-    let _ = live.save();
+    let (mut row, progress) = live.snapshot();
+    row.state = job_state;
+    row.finished_at = Some(now_s());
+    row.error = error;
+    row.progress = serde_json::to_value(progress).unwrap_or(Value::Null);
     let mut state = inner.jobs.state();
-    state.live.remove(&job_id);
-    state.busy.retain(|_, id| *id != job_id);
+    // A job whose end cannot be written is found unfinished at the next start and runs again, which is harmless.
+    let _ = live.store.put_job(&row);
+    state.live.remove(&row.job_id);
+    state.busy.retain(|_, id| *id != row.job_id);
     inner.jobs.changed.notify_all();
 }
 
