@@ -110,4 +110,33 @@ mod tests {
             assert_eq!(orphans, 0, "{child}.{column}");
         }
     }
+
+    /// Precision and recall of the harvest's heuristics against the keys that the sample hides.
+    #[test]
+    fn the_harvest_finds_the_undeclared_keys() {
+        let (dir, _connection) = built();
+        let mut config = bridge_host::HostConfig::new(dir.path().join("state"));
+        let target = format!("sample=sqlite:{}", dir.path().join("sample.sqlite").display());
+        config.targets.push(bridge_host::TargetSpec::parse(&target).expect("a target"));
+        let host = bridge_host::Host::open(config).expect("opens");
+        host.harvest("sample", |_| {}).expect("harvests");
+        let catalog = Connection::open(dir.path().join("state/mcp_catalog.db")).expect("opens");
+        let sql = "SELECT c.object_name, r.child_column, p.object_name, r.parent_column FROM inferred_relationships r
+                   JOIN objects c ON c.object_id = r.child_object_id JOIN objects p ON p.object_id = r.parent_object_id
+                   WHERE r.confidence >= 0.6";
+        let found: Vec<(String, String, String, String)> = catalog
+            .prepare(sql)
+            .and_then(|mut s| {
+                s.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?.collect()
+            })
+            .expect("reads");
+        let is_true = |f: &(String, String, String, String)| {
+            UNDECLARED_KEYS.iter().any(|(a, b, c, d)| {
+                (f.0.as_str(), f.1.as_str(), f.2.as_str(), f.3.as_str()) == (*a, *b, *c, *d)
+            })
+        };
+        let hits = found.iter().filter(|f| is_true(f)).count() as f64;
+        let (precision, recall) = (hits / found.len() as f64, hits / UNDECLARED_KEYS.len() as f64);
+        assert!(precision >= 0.9 && recall >= 0.9, "precision {precision:.2}, recall {recall:.2}: {found:?}");
+    }
 }
