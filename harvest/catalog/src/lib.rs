@@ -17,6 +17,7 @@ mod layout;
 mod llm;
 mod llm_index;
 mod logs;
+mod object_document;
 mod object_load;
 mod object_tags;
 mod objects;
@@ -70,10 +71,8 @@ pub use llm::{
     TemplateFeedbackDone, question_norm,
 };
 pub use logs::{LogOptions, LogWriter, SearchLogRow, ToolCallRow, ToolUsage};
-pub use objects::{
-    DocumentParts, ListObjectsRequest, ListObjectsResponse, ObjectDocument, ObjectInfo, ObjectListItem,
-    ObjectOrder, SchemaRow,
-};
+pub use object_document::{DocumentParts, ObjectDocument, ObjectInfo};
+pub use objects::{ListObjectsRequest, ListObjectsResponse, ObjectListItem, ObjectOrder, SchemaRow};
 pub use relationships::{
     Direction, ForeignKeyDoc, InferredRelationship, LlmRelationship, RelationEnd, RelationshipFilter,
     Relationships, ViewLink,
