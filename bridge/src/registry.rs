@@ -54,7 +54,7 @@ impl Endpoint {
 pub struct ToolHandlerRegistry {
     endpoints: RwLock<BTreeMap<String, Arc<Endpoint>>>,
     layers: Vec<Arc<dyn ToolLayer>>,
-    style: NameStyle,
+    style: RwLock<NameStyle>,
     generation: AtomicU64,
     next_registration: AtomicU64,
 }
@@ -79,7 +79,7 @@ impl ToolHandlerRegistry {
         Self {
             endpoints: RwLock::default(),
             layers,
-            style,
+            style: RwLock::new(style),
             generation: AtomicU64::new(1),
             next_registration: AtomicU64::new(1),
         }
@@ -114,7 +114,7 @@ impl ToolHandlerRegistry {
                 });
             }
         }
-        endpoints.insert(endpoint.to_owned(), Arc::new(Endpoint::new(tools, self.style)));
+        endpoints.insert(endpoint.to_owned(), Arc::new(Endpoint::new(tools, self.style())));
         self.generation.fetch_add(1, Ordering::Release);
         Ok(RegistrationId(registration))
     }
@@ -128,7 +128,7 @@ impl ToolHandlerRegistry {
                 found = true;
                 let kept = endpoint.tools.iter().filter(|(_, e)| e.registration != id.0);
                 let kept = kept.map(|(name, entry)| (name.clone(), entry.clone())).collect();
-                *endpoint = Arc::new(Endpoint::new(kept, self.style));
+                *endpoint = Arc::new(Endpoint::new(kept, self.style()));
             }
         }
         endpoints.retain(|_, endpoint| !endpoint.tools.is_empty());
@@ -136,6 +136,22 @@ impl ToolHandlerRegistry {
             self.generation.fetch_add(1, Ordering::Release);
         }
         found
+    }
+
+    /// Lists advertise names in another form from now on; calls accept every form as before.
+    pub fn set_style(&self, style: NameStyle) {
+        let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *self.style.write().unwrap_or_else(PoisonError::into_inner), style) == style {
+            return;
+        }
+        for endpoint in endpoints.values_mut() {
+            *endpoint = Arc::new(Endpoint::new(endpoint.tools.clone(), style));
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    fn style(&self) -> NameStyle {
+        *self.style.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The endpoints that have tools, sorted.

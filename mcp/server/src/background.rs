@@ -141,7 +141,7 @@ fn ended(serving: Option<Serving>) -> Result<(), ServerError> {
 }
 
 /// On a thread of its own, because a runtime must not be shut down on another one's.
-fn end_runtime(runtime: Runtime) {
+pub(crate) fn end_runtime(runtime: Runtime) {
     let ending = std::thread::Builder::new().name("mcp-stop".to_owned());
     if let Ok(thread) = ending.spawn(move || runtime.shutdown_timeout(STOP_TIMEOUT)) {
         let _ = thread.join();
@@ -152,7 +152,7 @@ fn stopped() -> ServerError {
     ServerError::io("the server has been stopped", std::io::Error::other("no runtime"))
 }
 
-fn bind(runtime: &Runtime, address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+pub(crate) fn bind(runtime: &Runtime, address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
     let cannot = |e| ServerError::io(format!("cannot listen on {address}"), e);
     let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
@@ -162,7 +162,7 @@ fn bind(runtime: &Runtime, address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
-fn runtime(threads: usize) -> Result<Runtime, ServerError> {
+pub(crate) fn runtime(threads: usize) -> Result<Runtime, ServerError> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.max(1))
         .thread_name("mcp-worker")

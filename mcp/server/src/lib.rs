@@ -14,6 +14,7 @@ mod hooks;
 mod http;
 mod link;
 mod listener;
+mod listeners;
 mod methods;
 mod page;
 mod patience;
@@ -37,6 +38,7 @@ pub use auth::{
 pub use background::{BackgroundServer, serve_stdio_blocking};
 pub use config::ServerConfig;
 pub use hooks::{Hooks, RequestReport};
+pub use listeners::Listeners;
 pub use page::Page;
 pub use schema::JsonSchemaCheck;
 pub use server::{Server, ServerBuilder, ServerError};

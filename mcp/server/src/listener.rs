@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::core::{Core, stopped};
@@ -22,22 +24,49 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How often idle sessions and changed lists are looked for.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
 
-/// Serves until the server is told to stop.
+/// What one listener has of its own.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    /// Certificates of the next connection.
+    pub(crate) tls: Arc<ArcSwapOption<Tls>>,
+    /// Tells this listener alone to stop.
+    pub(crate) stop: Option<watch::Receiver<bool>>,
+}
+
+impl Serving {
+    /// Serves until the whole server stops.
+    pub(crate) fn whole(tls: Option<Arc<Tls>>) -> Self {
+        Self { tls: Arc::new(ArcSwapOption::new(tls)), stop: None }
+    }
+
+    /// Waits until this listener or the whole server is told to stop.
+    async fn stopped(&mut self, core: &Core) {
+        let mut all = core.stop.subscribe();
+        match &mut self.stop {
+            None => stopped(&mut all).await,
+            Some(own) => tokio::select! {
+                () = stopped(&mut all) => {}
+                () = stopped(own) => {}
+            },
+        }
+    }
+}
+
+/// Serves until this listener or the whole server is told to stop.
 pub(crate) async fn run(
     core: &Arc<Core>,
     listener: TcpListener,
-    tls: Option<Arc<Tls>>,
+    mut serving: Serving,
 ) -> Result<(), ServerError> {
-    let mut stop = core.stop.subscribe();
     let mut connections = JoinSet::new();
     let mut tick = tokio::time::interval(HOUSEKEEPING);
     loop {
         tokio::select! {
-            () = stopped(&mut stop) => break,
+            () = serving.stopped(core) => break,
             _ = tick.tick() => housekeeping(core),
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => accept(core, &mut connections, stream, peer, tls.clone()),
+                Ok((stream, peer)) => accept(core, &mut connections, stream, peer, serving.clone()),
                 Err(error) => {
                     // Out of descriptors, most likely: wait for some to come back.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -47,6 +76,9 @@ pub(crate) async fn run(
         }
     }
     drop(listener);
+    if !*core.stop.borrow() {
+        return drain(core, connections).await;
+    }
     let grace = Duration::from_millis(core.config.load().shutdown_grace_ms);
     core.sessions.reap(0, None);
     let drained =
@@ -55,6 +87,24 @@ pub(crate) async fn run(
     if drained.is_err() {
         connections.shutdown().await;
     }
+    Ok(())
+}
+
+/// Only this listener ends: its calls get their whole time, sessions go on elsewhere.
+async fn drain(core: &Core, mut connections: JoinSet<()>) -> Result<(), ServerError> {
+    let config = core.config.load_full();
+    let call_ms = if config.call_timeout_ms == 0 { config.task_timeout_ms } else { config.call_timeout_ms };
+    let limit = Duration::from_millis(call_ms.saturating_add(config.shutdown_grace_ms));
+    let mut all = core.stop.subscribe();
+    tokio::select! {
+        _ = tokio::time::timeout(limit, async { while connections.join_next().await.is_some() {} }) => {}
+        () = stopped(&mut all) => {
+            let grace = Duration::from_millis(config.shutdown_grace_ms);
+            let rest = async { while connections.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(grace, rest).await;
+        }
+    }
+    connections.shutdown().await;
     Ok(())
 }
 
@@ -69,7 +119,7 @@ fn accept(
     connections: &mut JoinSet<()>,
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<Arc<Tls>>,
+    serving: Serving,
 ) {
     let Some(permit) = core.connections.try_acquire() else {
         tracing::warn!("too many connections: one is dropped");
@@ -81,12 +131,12 @@ fn accept(
     let core = Arc::clone(core);
     connections.spawn(async move {
         core.hooks.connections(1);
-        match tls {
-            None => connection(&core, stream, peer).await,
+        match serving.tls.load_full() {
+            None => connection(&core, stream, peer, serving).await,
             Some(tls) => {
                 let limit = Duration::from_millis(core.config.load().header_timeout_ms);
                 match tokio::time::timeout(limit, tls.acceptor().accept(stream)).await {
-                    Ok(Ok(stream)) => connection(&core, stream, peer).await,
+                    Ok(Ok(stream)) => connection(&core, stream, peer, serving).await,
                     Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                     Err(_) => tracing::debug!("TLS handshake took too long"),
                 }
@@ -97,7 +147,7 @@ fn accept(
     });
 }
 
-async fn connection<S>(core: &Arc<Core>, stream: S, peer: Peer)
+async fn connection<S>(core: &Arc<Core>, stream: S, peer: Peer, mut serving: Serving)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -115,10 +165,9 @@ where
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(Patience::new(stream, write_timeout_ms)), service);
     let mut connection = std::pin::pin!(connection);
-    let mut stop = core.stop.subscribe();
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = stopped(&mut stop) => {
+        () = serving.stopped(core) => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await
         }

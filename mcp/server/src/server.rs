@@ -9,7 +9,7 @@ use crate::auth::{Anonymous, Authenticator};
 use crate::config::ServerConfig;
 use crate::core::Core;
 use crate::hooks::{Hooks, NoHooks};
-use crate::listener;
+use crate::listener::{self, Serving};
 use crate::page::Page;
 use crate::seal::HmacSeal;
 use crate::tls::Tls;
@@ -178,10 +178,14 @@ impl Server {
         listener: TcpListener,
         tls: Option<Arc<Tls>>,
     ) -> impl Future<Output = Result<(), ServerError>> + Send + 'static {
-        // Here and not in the future: a shutdown that comes before its first poll must not be lost.
+        let core = self.served();
+        async move { listener::run(&core, listener, Serving::whole(tls)).await }
+    }
+
+    /// The inside, about to be served: not in a future, because a shutdown before its first poll must not be lost.
+    pub(crate) fn served(&self) -> Arc<Core> {
         self.core.stop.send_replace(false);
-        let core = Arc::clone(&self.core);
-        async move { listener::run(&core, listener, tls).await }
+        Arc::clone(&self.core)
     }
 
     /// Serves one endpoint on standard input and output until the input ends.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use mcp::{Caller, Scope};
@@ -96,6 +97,8 @@ struct Entry {
     salt: String,
     hash: [u8; 32],
     record: TokenRecord,
+    /// Unix seconds; 0 means never.
+    last_used_s: Arc<AtomicU64>,
 }
 
 type Table = BTreeMap<String, Vec<Entry>>;
@@ -121,18 +124,31 @@ impl TokenTable {
 
     /// Replaces all tokens. Inactive ones are dropped; gives the number of records whose hash is not readable.
     pub fn replace(&self, records: Vec<TokenRecord>) -> usize {
+        let before = self.table.load();
         let mut table = Table::new();
         let mut unreadable = 0;
         for record in records.into_iter().filter(|r| r.active) {
             match parse_hash(&record.hash) {
                 Some((salt, hash)) => {
-                    table.entry(record.endpoint.clone()).or_default().push(Entry { salt, hash, record });
+                    let same = |old: &&Entry| old.hash == hash && old.record.token_name == record.token_name;
+                    let old = before.get(&record.endpoint).and_then(|old| old.iter().find(same));
+                    let last_used_s = old.map_or_else(Arc::default, |old| Arc::clone(&old.last_used_s));
+                    let entry = Entry { salt, hash, record, last_used_s };
+                    table.entry(entry.record.endpoint.clone()).or_default().push(entry);
                 }
                 None => unreadable += 1,
             }
         }
         self.table.store(Arc::new(table));
         unreadable
+    }
+
+    /// When a token was used last, Unix seconds; `None` if it never was or is not there.
+    #[must_use]
+    pub fn last_used_s(&self, endpoint: &str, token_name: &str) -> Option<u64> {
+        let table = self.table.load();
+        let entry = table.get(endpoint)?.iter().find(|entry| entry.record.token_name == token_name)?;
+        Some(entry.last_used_s.load(Ordering::Relaxed)).filter(|at| *at > 0)
     }
 
     /// Active tokens of an endpoint.
@@ -176,10 +192,12 @@ impl Authenticator for TokenTable {
                 found = Some(entry);
             }
         }
-        let record = &found.filter(|_| token.is_some()).ok_or(AuthError::Unauthorized)?.record;
+        let entry = found.filter(|_| token.is_some()).ok_or(AuthError::Unauthorized)?;
+        let record = &entry.record;
         if record.expires_at_s.is_some_and(|end| now_ms() / 1000 >= end) {
             return Err(AuthError::Unauthorized);
         }
+        entry.last_used_s.store(now_ms() / 1000, Ordering::Relaxed);
         let mut caller = Caller::new(record.token_name.clone(), record.scope);
         caller.named_scopes.clone_from(&record.named_scopes);
         caller.targets.clone_from(&record.targets);
