@@ -3,7 +3,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use bridge::ToolHandlerRegistry;
-//! # use mcp::{CallContext, Caller, Handlers, Scope, Tool, ToolAnnotations, ToolResult, ToolSpec};
+//! # use mcp::{CallContext, Caller, Handlers, Scope, Tool, ToolAnnotations, ToolResult, ToolSet as _, ToolSpec};
 //! # use serde_json::{Map, Value, json};
 //! # struct Echo;
 //! # impl Tool for Echo {
