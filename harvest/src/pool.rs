@@ -523,6 +523,21 @@ impl Pool {
         self.lock().slots.iter().map(|slot| slot.stats(now)).collect()
     }
 
+    /// Connections that nobody uses: backend, age and idle time in milliseconds.
+    #[must_use]
+    pub fn idle(&self) -> Vec<(String, u64, u64)> {
+        let ms = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let state = self.lock();
+        let of = |slot: &Slot| {
+            let name = slot.member.name.clone();
+            slot.idle
+                .iter()
+                .map(|idle| (name.clone(), ms(idle.opened), ms(idle.idle_since)))
+                .collect::<Vec<_>>()
+        };
+        state.slots.iter().flat_map(of).collect()
+    }
+
     /// Counters of the whole pool.
     #[must_use]
     pub fn totals(&self) -> PoolTotals {

@@ -239,6 +239,14 @@ impl ResultCache {
         true
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().entries.is_empty()
+    }
+
+    pub(crate) fn contains(&self, key: &CacheKey) -> bool {
+        self.lock().entries.get(key).is_some_and(|entry| !entry.expired(Instant::now()))
+    }
+
     pub(crate) fn bypass(&self) {
         self.lock().counters.bypassed += 1;
     }
@@ -277,6 +285,21 @@ impl ResultCache {
                 })
         };
         self.invalidate(wanted).0
+    }
+
+    /// Gives the entries that `wanted` names another time to live, counted from their birth; 0 drops them. Gives their number.
+    pub fn set_ttl(&self, wanted: impl Fn(&CacheEntryInfo) -> bool, ttl_ms: u64) -> usize {
+        if ttl_ms == 0 {
+            return self.invalidate(wanted).0;
+        }
+        let mut changed = 0;
+        for (key, entry) in &mut self.lock().entries {
+            if wanted(&info(key, entry)) {
+                entry.insert.ttl_ms = ttl_ms;
+                changed += 1;
+            }
+        }
+        changed
     }
 
     /// Drops everything, or everything of one target.

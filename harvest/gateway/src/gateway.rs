@@ -110,6 +110,27 @@ impl Gateway {
         Ok(())
     }
 
+    /// Changes how long results of a rule are cached, and nothing else: hits, cached results and other rules stay. Gives
+    /// the time before.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` when no rule has the id.
+    pub fn set_rule_cache_ttl(&self, rule_id: i64, ttl_ms: u64) -> HarvestResult<Option<u64>> {
+        let _change = self.changing();
+        let now = self.snapshot.load_full();
+        let mut configs = now.rules.configs();
+        let Some(rule) = configs.iter_mut().find(|rule| rule.rule_id == rule_id) else {
+            let message = format!("query rule {rule_id} does not exist");
+            return Err(HarvestError::new(HarvestCode::NotFound, message)
+                .with("kind", "rule")
+                .with("id", rule_id.to_string()));
+        };
+        let before = rule.cache_ttl_ms.replace(ttl_ms);
+        let rules = Arc::new(RuleSet::compile(configs, None, &now.rules)?.same_generation(&now.rules));
+        self.snapshot.store(Arc::new(Snapshot { rules, ..(*now).clone() }));
+        Ok(before)
+    }
+
     /// Adds an observer of statements.
     pub fn observe(&self, observer: Arc<dyn StatementObserver>) {
         let _change = self.changing();
@@ -245,6 +266,40 @@ impl Gateway {
         pools
             .map(|t| (t.config.target_id.clone(), t.config.hostgroup_id, t.pool().stats(), t.pool().totals()))
             .collect()
+    }
+
+    /// Idle connections of the pools: target, backend, age and idle time in milliseconds.
+    #[must_use]
+    pub fn idle_connections(&self) -> Vec<(String, String, u64, u64)> {
+        let snapshot = self.snapshot();
+        let idle = |t: &Arc<Target>| {
+            let id = t.config.target_id.clone();
+            t.pool()
+                .idle()
+                .into_iter()
+                .map(move |(backend, age, idle)| (id.clone(), backend, age, idle))
+                .collect::<Vec<_>>()
+        };
+        snapshot.targets.by_id.values().flat_map(idle).collect()
+    }
+
+    /// Reaches one backend of a target and gives the time that it took; the scope's deadline bounds the wait for a
+    /// connection.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), and what connecting fails with.
+    pub fn ping(&self, target_id: &str, scope: &CallScope) -> HarvestResult<std::time::Duration> {
+        let started = std::time::Instant::now();
+        let target = {
+            let snapshot = self.snapshot();
+            snapshot.targets.resolve(Some(target_id), &snapshot.settings, scope)?
+        };
+        let mut loan = target.acquire(scope)?;
+        let answer = loan.get()?.ping();
+        if answer.is_err() {
+            loan.mark_broken();
+        }
+        answer.map(|()| started.elapsed())
     }
 
     /// Refuses new statements and closes idle connections; running statements end by themselves.

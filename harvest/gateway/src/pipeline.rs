@@ -322,13 +322,14 @@ impl Gateway {
         let settings = &job.snapshot.settings.cache;
         let (ttl_ms, rule_id) = match job.rules.cache_ttl_ms {
             Some((ttl_ms, rule_id)) => (ttl_ms, Some(rule_id)),
-            None => (settings.default_ttl_ms, None),
+            None => (job.request.cache_ttl_ms.unwrap_or(settings.default_ttl_ms), None),
         };
         let ttl_ms = ttl_ms.min(settings.ttl_ms_max);
         let fit = settings.enabled
             && job.request.use_cache
             && job.request.plan.is_none()
-            && ttl_ms > 0
+            // Without a time of its own a statement may still find what was warmed for it.
+            && (ttl_ms > 0 || (rule_id.is_none() && !self.cache.is_empty()))
             && passed.statement.kind == StatementKind::Select
             && (rule_id.is_some() || !is_volatile(&passed.statement, passed.target.lex_mode()));
         if !fit {
@@ -347,6 +348,10 @@ impl Gateway {
             rows_max: passed.limits.rows_max,
             caller,
         };
+        if ttl_ms == 0 && !self.cache.contains(&key) {
+            self.cache.bypass();
+            return None;
+        }
         Some((key, ttl_ms, rule_id))
     }
 

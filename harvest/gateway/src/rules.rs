@@ -155,6 +155,19 @@ impl RuleSet {
         Self { rules: Vec::new(), sleeping: Vec::new(), set: None, generation: 0 }
     }
 
+    /// Takes over generation and hits of a set that decides alike, so that cached results stay reachable.
+    #[must_use]
+    pub(crate) fn same_generation(mut self, other: &Self) -> Self {
+        self.generation = other.generation;
+        for rule in self.rules.iter_mut().chain(&mut self.sleeping) {
+            let same = |old: &&Rule| old.config.rule_id == rule.config.rule_id;
+            if let Some(old) = other.rules.iter().chain(&other.sleeping).find(same) {
+                rule.hits = Arc::clone(&old.hits);
+            }
+        }
+        self
+    }
+
     /// A number that differs between loads.
     #[must_use]
     pub fn generation(&self) -> u64 {

@@ -39,6 +39,8 @@ pub struct StatementRequest {
     pub text_copy: bool,
     /// Whether the result cache may answer and keep the result.
     pub use_cache: bool,
+    /// Time to live of the result in the cache, in milliseconds, where no rule sets one; `None` for the default.
+    pub cache_ttl_ms: Option<u64>,
     /// Ask for the plan instead of the rows.
     pub plan: Option<ExplainOptions>,
     /// Rows of a plan, instead of the row limits of data.

@@ -1,8 +1,11 @@
 //! The AI-free tool handlers of the endpoints, one file a tool; it knows no driver and no transport.
 
+mod cache;
 mod deps;
 mod errors;
 mod memory;
+mod observe;
+mod ops;
 mod paging;
 mod query;
 mod schema;
@@ -11,11 +14,17 @@ mod toolbox;
 #[cfg(test)]
 mod tests;
 
+pub use cache::cache_tools;
 pub use deps::{Call, Frame, ToolDeps, argument_error, call_scope, is_not_found, too_large, wire_bytes};
 pub use errors::{IntoToolResult, internal_error, tool_error};
 pub use memory::{
     CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources, CatalogSettings, ToolUsageRow,
     ToolUsageSource, add_catalog_tools, catalog_tools,
+};
+pub use observe::observe_tools;
+pub use ops::{
+    CallBook, CallRow, CallerNames, ClientRow, Family, LiveCall, MetricKind, OpsDeps, Sample, collect,
+    prometheus_text,
 };
 pub use paging::{Page, PageSigner, key_page, page};
 pub use query::{add_query_tools, query_tools};

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod inventory;
+mod ops;
 mod rules;
 mod samples;
 mod sql;
