@@ -1,11 +1,17 @@
 //! The only place where the AI side and the database side meet: tools of `/mcp/rag`, rows for ingestion, the detector as a hook; it holds no logic of either side.
 
+mod ai;
 mod detector;
 mod errors;
+mod genai;
+mod nl2sql;
 mod rag;
 mod rows;
 
+pub use ai::{AiDeps, AiHistory, HistoryRow, ai_scopes, ai_tools};
 pub use detector::{DETECTOR_ORDER, DetectorHook};
 pub use errors::ai_tool_error;
+pub use genai::{GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, genai_family};
+pub use nl2sql::Nl2SqlConfig;
 pub use rag::{rag_scopes, rag_tools};
 pub use rows::GatewayConnector;

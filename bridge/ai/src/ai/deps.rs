@@ -1,0 +1,52 @@
+//! What the tools of `/mcp/ai` stand on; it does no work.
+
+use std::sync::Arc;
+
+use ai_core::LlmClient;
+use ai_core_anomaly::Detector;
+use ai_core_llm::LlmService;
+use mcp_tools::ToolDeps;
+
+use super::history::AiHistory;
+
+/// Everything that the tools need. Cheap to clone.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct AiDeps {
+    /// Pipeline, catalog and page tokens.
+    pub tools: ToolDeps,
+    /// Models, embedding, reranking, money and cache.
+    pub service: LlmService,
+    /// Who answers questions: the service, unless a host puts another in its place.
+    pub model: Arc<dyn LlmClient>,
+    /// The detector.
+    pub detector: Arc<Detector>,
+    /// What was asked.
+    pub history: Arc<AiHistory>,
+}
+
+impl AiDeps {
+    /// Tools over a running service and detector. The history should be the one that the service reports to.
+    #[must_use]
+    pub fn new(
+        tools: ToolDeps,
+        service: LlmService,
+        detector: Arc<Detector>,
+        history: Arc<AiHistory>,
+    ) -> Self {
+        Self { tools, model: Arc::new(service.clone()), service, detector, history }
+    }
+
+    /// Puts another model in place of the service's providers.
+    #[must_use]
+    pub fn with_model(mut self, model: Arc<dyn LlmClient>) -> Self {
+        self.model = model;
+        self
+    }
+}
+
+impl std::fmt::Debug for AiDeps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AiDeps").finish_non_exhaustive()
+    }
+}
