@@ -256,9 +256,10 @@ fn run(
 ) -> HarvestResult<HarvestSummary> {
     attempt.stage(HarvestStage::Start, 0)?;
     let dialect = source.dialect();
-    let server_version = source.server_version();
     let base = Base::load(catalog, options)?;
     let snapshot = read(options, source, attempt)?;
+    // A source may know its server only once it has read from it.
+    let server_version = source.server_version();
     let mut prepared = Prepared::new(options, dialect, snapshot, base)?;
     let mut probe = probe;
     attempt.stage(HarvestStage::Profiles, 0)?;

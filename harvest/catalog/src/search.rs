@@ -100,6 +100,10 @@ pub struct SearchHit {
     pub summary: Option<String>,
 }
 
+/// Who asks in plain words wants rows: triggers, routines and the like rank behind what holds them.
+const HOLDS_ROWS: &str =
+    "CASE WHEN object_type IN ('table', 'view', 'materialized_view') THEN 1.0 ELSE 0.6 END";
+
 struct Ranked {
     object_id: i64,
     raw: f64,
@@ -167,7 +171,7 @@ fn matches(
         " AND ?5 + 0 >= 0 AND ?6 IS NULL AND ?7 IS NULL"
     };
     let sql = format!(
-        "SELECT rowid, {RANK} AS r FROM fts_objects WHERE fts_objects MATCH ?1 AND rowid BETWEEN ?2 AND ?3{filter}
+        "SELECT rowid, {RANK} * {HOLDS_ROWS} AS r FROM fts_objects WHERE fts_objects MATCH ?1 AND rowid BETWEEN ?2 AND ?3{filter}
          ORDER BY r, rowid LIMIT ?4"
     );
     let mut statement = c.prepare_cached(&sql).db()?;
