@@ -1,19 +1,29 @@
 //! Every finished tool call as a row of the catalog's call log; it keeps no arguments and no results.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
 use bridge::{CallObserver, CallRecord};
 use harvest_catalog::{LogWriter, ToolCallRow};
 
 /// Writes calls through the batching writer, which never makes a caller wait.
-pub(crate) struct CallLog(pub(crate) Arc<LogWriter>);
+#[derive(Default)]
+pub(crate) struct CallLog(OnceLock<Arc<LogWriter>>);
+
+impl CallLog {
+    /// Calls are logged from now on: the store is open.
+    pub(crate) fn start(&self, writer: Arc<LogWriter>) {
+        // A host opens its store once.
+        let _ = self.0.set(writer);
+    }
+}
 
 impl CallObserver for CallLog {
     fn finished(&self, record: &CallRecord<'_>) {
+        let Some(writer) = self.0.get() else { return };
         let started = record.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let address = &record.cx.caller.address;
-        self.0.call(ToolCallRow {
+        writer.call(ToolCallRow {
             endpoint: record.cx.endpoint.to_string(),
             tool_name: record.spec.name.clone(),
             caller: record.cx.caller.token_name.clone(),

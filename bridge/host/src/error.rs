@@ -17,14 +17,9 @@ pub enum HostError {
         /// Why.
         cause: std::io::Error,
     },
-    /// The token file is not what this program wrote.
-    #[error("{path} is no token file: {cause}; move it away to start with new tokens", path = path.display())]
-    TokenFile {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: String,
-    },
+    /// The listener cannot be had.
+    #[error("the listener: {0}")]
+    Listener(String),
     /// A store or a backend failed.
     #[error(transparent)]
     Harvest(#[from] harvest::HarvestError),

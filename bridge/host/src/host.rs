@@ -1,31 +1,41 @@
 //! The second and third phase: an open host with its parts, and the server over them; it does not listen by itself.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ai_core::Deadline;
 use ai_core_rag::Rag;
 use bridge::{NameStyle, ObserverLayer, ToolHandlerRegistry, ToolLayer};
 use harvest_catalog::{Catalog, DataIndexes, LogOptions, LogWriter, StoreOptions};
-use harvest_gateway::{CallScope, Gateway, StaticDirectory, TargetInfo};
-use mcp::{Change, ChangeFeed, Endpoint, Scope, ServerInfo, ToolHandler as _};
-use mcp_server::{Server, ServerBuilder, ServerConfig, TokenTable};
+use harvest_gateway::{CallScope, Gateway, TargetInfo};
+use mcp::{Change, ChangeFeed, Endpoint, ServerInfo, ToolHandler as _};
+use mcp_config::{AdminSession, AdminSql};
+use mcp_server::{Server, ServerBuilder};
 use mcp_tools::{
-    CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources, ToolDeps, add_catalog_tools, query_tools,
+    CallBook, CallerNames, CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources, OpsDeps, ToolDeps, add_catalog_tools, config_tools, query_tools,
 };
 
 use crate::call_log::CallLog;
 use crate::config::HostConfig;
+use crate::configuration;
 use crate::drivers;
 use crate::error::HostError;
+use crate::ops::{self, BookHooks, BookLayer};
 use crate::rag;
-use crate::tokens::{self, TokenFile};
+use crate::runtime::{HostRuntime, Parts, TableDirectory};
 
 /// How long a running ingestion may take to reach its next commit when the host closes, in milliseconds.
 const RAG_STOP_MS: u64 = 5_000;
 
 /// The endpoint of inventory, SQL, discovery and memory.
 pub(crate) const QUERY: &str = "/mcp/query";
+
+/// The endpoint of the running configuration.
+pub(crate) const CONFIG: &str = "/mcp/config";
+
+const CONFIG_INSTRUCTIONS: &str = "The running configuration of this server. Begin with get_status, find variables with \
+list_variables, read one with get_config and change it with set_config. query takes SQL and verbs such as \
+LOAD MCP VARIABLES TO RUNTIME; reload_config moves whole modules between layers. Secrets are never shown.";
 
 const QUERY_INSTRUCTIONS: &str = "Read-only access to relational databases and what is known about them. \
 Begin with list_targets. Find tables with catalog.search in plain words, look at one with catalog.get_object or describe_table, \
@@ -34,6 +44,7 @@ Anything that would change data is refused. Keep what you learn with the llm.* t
 
 /// An open host: stores are open, targets are known, tools are registered. Share it behind an `Arc`.
 pub struct Host {
+    book: Arc<CallBook>,
     gateway: Arc<Gateway>,
     catalog: Catalog,
     registry: Arc<ToolHandlerRegistry>,
@@ -42,59 +53,64 @@ pub struct Host {
     prompts: Arc<CatalogPrompts>,
     pub(crate) rag: Arc<Rag>,
     changes: ChangeFeed,
-    tokens: Arc<TokenTable>,
-    token_file: TokenFile,
-    /// Serialises changes of the token file.
-    token_change: Mutex<()>,
-    server: ServerConfig,
+    pub(crate) admin: Arc<AdminSql>,
+    pub(crate) runtime: Arc<HostRuntime>,
 }
 
 impl Host {
-    /// Opens the stores and registers the tools. No backend is contacted yet.
+    /// Opens configuration and stores, puts the configuration into use, then registers the tools. No backend is contacted
+    /// yet. A configuration that is refused does not fail this: nothing of it runs, and [`AdminSql::start_refusal`] says why.
     ///
     /// # Errors
-    /// What the folder, a store or the token file fails with; a handler that does not fit.
+    /// What the folder or a store fails with; a handler that does not fit.
     pub fn open(config: HostConfig) -> Result<Self, HostError> {
         private_folder(&config.data_dir)?;
-        let catalog = Catalog::open(StoreOptions::new(config.data_dir.join("mcp_catalog.db")))?;
-        let (mut targets, mut backends) = (Vec::new(), Vec::new());
-        for (spec, hostgroup_id) in config.targets.iter().zip(0u32..) {
-            let (target, backend) = spec.configs(hostgroup_id);
-            targets.push(target);
-            backends.push(backend);
-        }
-        let gateway = Gateway::new(drivers::all(), Arc::new(StaticDirectory::new(backends)), config.settings);
-        gateway.set_targets(targets);
+        let directory = Arc::new(TableDirectory::default());
+        let gateway = Gateway::new(drivers::all(), Arc::clone(&directory) as _, config.settings.clone());
+        let log = Arc::new(CallLog::default());
+        let book = CallBook::new();
+        let layers: Vec<Arc<dyn ToolLayer>> = vec![
+            Arc::new(BookLayer(Arc::clone(&book))),
+            Arc::new(ObserverLayer::new(Arc::clone(&log) as _)),
+        ];
+        let registry = Arc::new(ToolHandlerRegistry::with_layers(NameStyle::Dotted, layers));
+        let runtime = Arc::new(HostRuntime::new(
+            Arc::clone(&gateway),
+            directory,
+            Arc::clone(&registry),
+            (config.settings.clone(), config.server.clone()),
+            configuration::extra(&config.targets),
+        ));
+        let admin = configuration::open(&config, Arc::clone(&runtime))?;
+        let store = |variable: &str| -> Result<StoreOptions, HostError> {
+            let reply = admin.execute(&AdminSession::local(), &format!("SELECT @@mcp-{variable}"), &[], 1)?;
+            let path = reply.rows.first().and_then(|row| row.first()).and_then(|cell| cell.as_str());
+            Ok(StoreOptions::new(config.data_dir.join(path.unwrap_or_default())))
+        };
+        let catalog = Catalog::open(store("catalog_path")?)?;
         let changes = ChangeFeed::new();
         let deps = ToolDeps::new(Arc::clone(&gateway), Some(catalog.clone()))?;
         let logs = Arc::new(LogWriter::start(catalog.clone(), LogOptions::default())?);
-        let layers: Vec<Arc<dyn ToolLayer>> =
-            vec![Arc::new(ObserverLayer::new(Arc::new(CallLog(Arc::clone(&logs)))))];
-        let registry = Arc::new(ToolHandlerRegistry::with_layers(NameStyle::Dotted, layers));
-        let data = DataIndexes::open(StoreOptions::new(config.data_dir.join("mcp_fts.db")))?;
-        let memory = CatalogDeps::new(deps.clone(), Some(data)).with_logs(logs).with_changes(changes.clone());
-        let tools = add_catalog_tools(query_tools(&deps), &memory);
-        let prompts = Arc::new(CatalogPrompts::new(&memory, tools.specs()));
-        registry.register(QUERY, Arc::new(tools))?;
+        log.start(Arc::clone(&logs));
+        let data = DataIndexes::open(store("fts_path")?)?;
+        let memory = CatalogDeps::new(deps.clone(), Some(data))
+            .with_logs(Arc::clone(&logs))
+            .with_changes(changes.clone());
+        let query = add_catalog_tools(query_tools(&deps), &memory);
+        let prompts = Arc::new(CatalogPrompts::new(&memory, query.specs()));
+        let tools = query.specs().iter().map(|spec| spec.name.clone()).collect();
+        runtime.set_parts(Parts { memory: memory.clone(), logs, tools });
+        if let Err(error) = admin.start() {
+            tracing::error!(%error, "the configuration is refused: the listener stays down");
+        }
+        registry.register(QUERY, Arc::new(query))?;
+        registry.register(CONFIG, Arc::new(config_tools(&admin)))?;
         let rag = rag::open(&config.data_dir, &gateway)?;
         registry.register(rag::RAG, Arc::new(bridge_ai::rag_tools(&rag)))?;
-        let token_file = TokenFile::new(&config.data_dir);
-        let tokens = Arc::new(TokenTable::new());
-        tokens.replace(token_file.read()?);
-        Ok(Self {
-            gateway,
-            catalog,
-            registry,
-            deps,
-            memory,
-            prompts,
-            rag,
-            changes,
-            tokens,
-            token_file,
-            token_change: Mutex::new(()),
-            server: config.server,
-        })
+        let names = Arc::clone(&runtime);
+        let callers: CallerNames = Arc::new(move || names.token_names(QUERY));
+        ops::register(&registry, &OpsDeps::new(deps.clone(), Arc::clone(&book), callers))?;
+        Ok(Self { book, gateway, catalog, registry, deps, memory, prompts, rag, changes, admin, runtime })
     }
 
     /// The registry: a host adds its own handlers here.
@@ -136,8 +152,12 @@ impl Host {
                 .with_optional_sessions();
             match path.as_str() {
                 QUERY => self.query_endpoint(endpoint),
+                CONFIG => endpoint.with_instructions(CONFIG_INSTRUCTIONS),
                 rag::RAG => endpoint.with_instructions(rag::RAG_INSTRUCTIONS),
-                _ => endpoint,
+                other => match ops::instructions(other) {
+                    Some(text) => endpoint.with_instructions(text),
+                    None => endpoint,
+                },
             }
         };
         paths.iter().map(endpoint).collect()
@@ -156,47 +176,10 @@ impl Host {
     pub fn server_builder(&self) -> ServerBuilder {
         let info = ServerInfo::new("penstock", env!("CARGO_PKG_VERSION"));
         let builder = Server::builder(info)
-            .config(self.server.clone())
-            .authenticator(Arc::clone(&self.tokens) as Arc<_>);
+            .config(self.runtime.server_config())
+            .hooks(Arc::new(BookHooks(Arc::clone(&self.book))))
+            .authenticator(Arc::clone(&self.runtime.tokens) as Arc<_>);
         self.endpoints().into_iter().fold(builder, ServerBuilder::endpoint)
-    }
-
-    /// The names of an endpoint's tokens.
-    ///
-    /// # Errors
-    /// When the token file cannot be read.
-    pub fn token_names(&self, endpoint: &str) -> Result<Vec<String>, HostError> {
-        let records = self.token_file.read()?;
-        Ok(records.into_iter().filter(|r| r.endpoint == endpoint).map(|r| r.token_name).collect())
-    }
-
-    /// Makes a random token, keeps its hash, takes it into use, and returns it this once. One of the same name is replaced.
-    ///
-    /// # Errors
-    /// When the token file cannot be written.
-    pub fn issue_token(&self, endpoint: &str, name: &str, scope: Scope) -> Result<String, HostError> {
-        let token = tokens::random_token()?;
-        let record = tokens::record(endpoint, name, &token, scope)?;
-        let _change = self.token_change.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut records = self.token_file.read()?;
-        records.retain(|r| r.endpoint != endpoint || r.token_name != name);
-        records.push(record);
-        self.token_file.write(&records)?;
-        self.tokens.replace(records);
-        Ok(token)
-    }
-
-    /// Takes one given token into use for every endpoint, with scope `full`, beside the kept ones. It is not kept.
-    ///
-    /// # Errors
-    /// When the system has no randomness for the salt, or the token file cannot be read.
-    pub fn use_token(&self, name: &str, token: &str) -> Result<(), HostError> {
-        let mut records = self.token_file.read()?;
-        for endpoint in self.registry.endpoints() {
-            records.push(tokens::record(&endpoint, name, token, Scope::Full)?);
-        }
-        self.tokens.replace(records);
-        Ok(())
     }
 
     /// What handlers of the host's own need to work like the built-in ones.

@@ -15,11 +15,16 @@
 
 mod call_log;
 mod config;
+mod configuration;
 mod drivers;
 mod error;
 mod harvesting;
 mod host;
+mod listener;
+mod ops;
 mod rag;
+mod rows;
+mod runtime;
 mod targets;
 mod tokens;
 
@@ -27,4 +32,6 @@ pub use config::HostConfig;
 pub use error::HostError;
 pub use harvesting::{HarvestProgress, HarvestReport};
 pub use host::Host;
+pub use listener::{ListenerControl, ListenerOverrides, ListenerSettings, ServerListener};
+pub use runtime::ConfigConsumer;
 pub use targets::TargetSpec;

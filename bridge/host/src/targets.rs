@@ -1,7 +1,6 @@
 //! Targets as people write them, `NAME=URL`, and what they become; it connects to nothing.
 
 use harvest::{ConnectParams, Protocol};
-use harvest_gateway::{BackendConfig, TargetConfig};
 
 use crate::drivers;
 use crate::error::HostError;
@@ -55,16 +54,6 @@ impl TargetSpec {
             rows_max: 200,
             timeout_ms: 10_000,
         })
-    }
-
-    /// The target and its only backend, in a group of their own.
-    pub(crate) fn configs(&self, hostgroup_id: u32) -> (TargetConfig, BackendConfig) {
-        let mut target = TargetConfig::new(&self.target_id, self.protocol, hostgroup_id);
-        target.connect = self.connect.clone();
-        target.description.clone_from(&self.description);
-        target.rows_max = self.rows_max;
-        target.timeout_ms = self.timeout_ms;
-        (target, BackendConfig::new(hostgroup_id, &self.connect.host, self.connect.port))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// Serves MCP endpoints over databases: without any target, over an embedded sample shop.
 #[derive(Debug, Parser)]
@@ -18,9 +18,12 @@ pub(crate) struct Args {
     /// Folder of catalog, certificate, tokens and the sample; by default `penstock` in the user's data folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Address to listen on.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6071")]
-    pub(crate) listen: SocketAddr,
+    /// Address to listen on, whatever mcp-bind_address and mcp-port say; by default they do (127.0.0.1:6071).
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Configuration file, TOML or JSON: read at the first start and by LOAD … FROM CONFIG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Plain HTTP; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_tls: bool,
@@ -36,6 +39,23 @@ pub(crate) struct Args {
     /// Time between two harvests of each target, in seconds; 0 harvests at start only.
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     pub(crate) refresh_s: u64,
+    /// Something else than serving.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What the program does besides serving.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs one statement or verb on the admin interface of the running server, or of the data folder if none runs.
+    Admin {
+        /// Such as "SHOW MCP STATUS" or "LOAD MCP VARIABLES TO RUNTIME".
+        #[arg(value_name = "SQL or verb")]
+        statement: String,
+        /// Folder of the server's data; by default as for serving.
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+    },
 }
 
 impl Args {
@@ -48,7 +68,7 @@ impl Args {
 
     /// Refuses what would put a token or the data in the open.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let loopback = self.listen.ip().is_loopback();
+        let loopback = self.listen.is_none_or(|address| address.ip().is_loopback());
         if self.no_tls && !loopback {
             return Err("--no-tls is for loopback addresses only: tokens would travel in the open".to_owned());
         }

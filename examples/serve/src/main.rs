@@ -1,5 +1,6 @@
 //! Serves MCP endpoints over the embedded sample shop or over databases of your own; the work is done by the libraries.
 
+mod admin;
 mod args;
 mod banner;
 mod sample;

@@ -1,18 +1,17 @@
 //! The main job from the command line to the last answer: targets, host, listener, harvests, shutdown.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bridge_host::{Host, HostConfig, TargetSpec};
+use bridge_host::{Host, HostConfig, ListenerOverrides, ServerListener, TargetSpec};
 use mcp::Scope;
-use mcp_server::{Server, Tls, TlsConfig};
 
-use crate::args::Args;
+use crate::admin;
+use crate::args::{Args, Command};
 use crate::banner::{self, Progress, Served, say};
 use crate::{sample, sample_source};
 
@@ -22,12 +21,21 @@ type Failure = Box<dyn std::error::Error>;
 const SERVER_THREADS: usize = 2;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(Command::Admin { statement, data_dir }) = &args.command {
+        let folder = data_dir.clone().unwrap_or_else(|| args.folder());
+        return admin::run(&folder, args.config.as_deref(), statement);
+    }
     args.check()?;
     let folder = args.folder();
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let mut config = HostConfig::new(&folder);
     config.targets = targets(args, &folder)?;
+    config.config_file.clone_from(&args.config);
     let host = Arc::new(Host::open(config)?);
+    if let Some(refusal) = host.admin().start_refusal() {
+        say(&format!("the configuration is refused, nothing of it runs: {refusal}"));
+    }
+    turn_on(&host)?;
     match &args.stdio {
         Some(endpoint) => over_stdio(args, &host, endpoint),
         None => over_http(args, &host, &folder),
@@ -91,42 +99,51 @@ fn over_stdio(args: &Args, host: &Arc<Host>, endpoint: &str) -> Result<(), Failu
 
 fn over_http(args: &Args, host: &Arc<Host>, folder: &Path) -> Result<(), Failure> {
     let shown = tokens(args, host)?;
-    let mut builder = host.server_builder();
-    let mut certificate = None;
     if args.no_tls {
         say("warning: plain HTTP, tokens travel in the open (--no-tls)");
-    } else {
-        let tls = TlsConfig::self_signed(folder, &[args.listen.ip().to_string()])?;
-        certificate = Some(tls.cert_file.clone());
-        builder = builder.tls(Tls::load(tls)?);
     }
-    let server = builder.build()?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(SERVER_THREADS).enable_all().build()?;
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(args.listen))
-        .map_err(|e| format!("cannot listen on {}: {e}", args.listen))?;
-    let address: SocketAddr = listener.local_addr()?;
+    let server = host.server_builder().build()?;
+    host.attach_server(&server);
+    let overrides = ListenerOverrides::new(args.listen, args.no_tls);
+    let listener = Arc::new(ServerListener::new(server, folder, overrides, SERVER_THREADS)?);
+    host.attach_listener(Arc::clone(&listener) as _)?;
+    let admin = admin::Socket::open(folder, host)?;
     let endpoints: Vec<(String, usize, Option<String>)> = host
         .registry()
         .endpoints()
         .into_iter()
         .map(|path| (path.clone(), host.registry().tool_count(&path), shown.get(&path).cloned()))
         .collect();
-    banner::show(&Served {
-        address,
-        certificate: certificate.as_deref(),
-        data_dir: folder,
-        endpoints: &endpoints,
-    });
+    match listener.addresses().first() {
+        Some(address) => banner::show(&Served {
+            address: *address,
+            certificate: listener.certificate().as_deref(),
+            data_dir: folder,
+            endpoints: &endpoints,
+        }),
+        None => say(&format!("not listening: {}", host.admin().listener().line())),
+    }
     let harvests = Harvests::start(host, args.refresh_s);
     if host.targets().iter().any(|t| t.target_id == sample::TARGET) {
         sample_source::ensure(host)?;
     }
-    let result = runtime.block_on(until_told(&server, listener));
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(told_to_stop());
+    say("stopping: running calls may finish");
+    drop(admin);
+    listener.stop();
     harvests.stop();
     host.close();
-    result
+    Ok(())
+}
+
+/// A fresh installation listens: that is what this program is for. Later the variable decides.
+fn turn_on(host: &Host) -> Result<(), Failure> {
+    let admin = host.admin();
+    if admin.is_first_start() && admin.get_variable("mcp-enabled")?.origin == mcp_config::Origin::Default {
+        let session = mcp_config::AdminSession::local();
+        admin.set_variable(&session, "mcp-enabled", "true", mcp_config::Persist::Disk)?;
+    }
+    Ok(())
 }
 
 /// Tokens that may be shown: new ones, and the one of the command line.
@@ -138,24 +155,14 @@ fn tokens(args: &Args, host: &Host) -> Result<BTreeMap<String, String>, Failure>
         return Ok(host.registry().endpoints().into_iter().map(|path| (path, token.clone())).collect());
     }
     for path in host.registry().endpoints() {
-        if args.new_tokens || host.token_names(&path)?.is_empty() {
+        if args.new_tokens || host.token_names(&path).is_empty() {
             shown.insert(path.clone(), host.issue_token(&path, "default", Scope::Full)?);
         }
     }
     Ok(shown)
 }
 
-/// Serves until SIGINT or SIGTERM, then lets running calls finish.
-async fn until_told(server: &Server, listener: tokio::net::TcpListener) -> Result<(), Failure> {
-    let stopper = server.clone();
-    tokio::spawn(async move {
-        told_to_stop().await;
-        say("stopping: running calls may finish");
-        stopper.shutdown();
-    });
-    Ok(server.serve(listener).await?)
-}
-
+/// Waits for SIGINT or SIGTERM.
 async fn told_to_stop() {
     #[cfg(unix)]
     if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

@@ -286,11 +286,11 @@ fn unquoted(text: &str) -> ConfigResult<String> {
     Ok(inner.replace(&doubled, &quote.to_string()))
 }
 
-/// Words that only one of two texts holds, in pairs: a misspelt word counts once.
+/// Words that only one of two texts holds.
 fn differing_words(a: &str, b: &str) -> usize {
     let (a, b): (Vec<&str>, Vec<&str>) = (a.split(' ').collect(), b.split(' ').collect());
     let missing = |of: &[&str], from: &[&str]| of.iter().filter(|word| !from.contains(word)).count();
-    missing(&a, &b).max(missing(&b, &a))
+    missing(&a, &b) + missing(&b, &a)
 }
 
 /// Edit distance by characters, for suggestions; long texts count by their first 100 characters.

@@ -1,6 +1,7 @@
 //! The AI-free tool handlers of the endpoints, one file a tool; it knows no driver and no transport.
 
 mod cache;
+mod config;
 mod deps;
 mod errors;
 mod memory;
@@ -15,6 +16,7 @@ mod toolbox;
 mod tests;
 
 pub use cache::cache_tools;
+pub use config::config_tools;
 pub use deps::{Call, Frame, ToolDeps, argument_error, call_scope, is_not_found, too_large, wire_bytes};
 pub use errors::{IntoToolResult, internal_error, tool_error};
 pub use memory::{
