@@ -2,6 +2,7 @@
 
 mod ai;
 mod detector;
+mod discover;
 mod errors;
 mod genai;
 mod nl2sql;
@@ -10,6 +11,11 @@ mod rows;
 
 pub use ai::{AiDeps, AiHistory, HistoryRow, ai_scopes, ai_tools};
 pub use detector::{DETECTOR_ORDER, DetectorHook};
+pub use discover::{
+    DiscoverBudget, DiscoverOptions, DiscoverOutcome, DiscoverProgress, DiscoverSpent, DiscoverStage,
+    Discovery, DomainFact, Facts, KeyFact, KeyOrigin, MemberFact, MetricFact, ObjectFact, QuestionFact,
+    SummaryFact,
+};
 pub use errors::ai_tool_error;
 pub use genai::{GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, genai_family};
 pub use nl2sql::Nl2SqlConfig;

@@ -1,0 +1,83 @@
+//! From the command line to the report: host, harvest, model, files; it knows no stage of the agent.
+
+use std::path::{Path, PathBuf};
+
+use bridge_ai::Facts;
+use bridge_host::{Host, HostConfig, TargetSpec};
+use mcp::{CallContext, Caller, Scope};
+
+use crate::args::Args;
+use crate::report::{self, Phase};
+use crate::sample;
+use crate::screen::{progress, say};
+
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// The endpoint whose tools both phases use.
+const QUERY: &str = "/mcp/query";
+/// Objects in the report at most.
+const REPORT_OBJECTS_MAX: usize = 2_000;
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    std::fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
+    let target = target(args)?;
+    let name = target.target_id.clone();
+    let mut config = HostConfig::new(args.out.join("catalog"));
+    config.targets = vec![target];
+    let host = Host::open(config)?;
+    let result = both(args, &host, &name);
+    host.close();
+    result
+}
+
+fn both(args: &Args, host: &Host, name: &str) -> Result<(), Failure> {
+    say(&format!("phase 1: harvesting {name}"));
+    let harvested = host.harvest(name, |step| progress(&format!("phase 1: {}", step.stage)))?;
+    say(&format!(
+        "phase 1: {} objects, {} references that nobody declared",
+        harvested.objects, harvested.inferred_relationships
+    ));
+    for warning in &harvested.warnings {
+        say(&format!("  {warning}"));
+    }
+    let cx = CallContext::new(Caller::new("discover", Scope::Full), QUERY);
+    let tools = host.registry().tool_set(QUERY);
+    let phase =
+        "Phase 1 only: every statement comes from the schema and the data, none from a model.".to_owned();
+    let facts = Facts::read(tools.as_ref(), &cx, name, Some(harvested.run_id), REPORT_OBJECTS_MAX)?;
+    for (file, text) in [
+        ("report.html", report::html(&facts, &Phase(&phase))),
+        ("report.md", report::markdown(&facts, &Phase(&phase))),
+    ] {
+        let path = args.out.join(file);
+        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+        say(&format!("wrote {}", path.display()));
+    }
+    Ok(())
+}
+
+fn target(args: &Args) -> Result<TargetSpec, Failure> {
+    if let Some(text) = &args.target {
+        return Ok(TargetSpec::parse(text)?);
+    }
+    if let Some(file) = &args.sqlite {
+        return file_target(file);
+    }
+    let file = args.out.join("sample.sqlite");
+    if !file.exists() {
+        sample::create(&file)?;
+        say(&format!("created the sample shop: {}", file.display()));
+    }
+    file_target(&file)
+}
+
+fn file_target(file: &Path) -> Result<TargetSpec, Failure> {
+    let path: PathBuf = std::fs::canonicalize(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '_' };
+    let name: String = stem.chars().map(plain).take(64).collect();
+    let name = if name.is_empty() { "main".to_owned() } else { name };
+    let mut target = TargetSpec::parse(&format!("{name}=sqlite:x"))?;
+    target.connect.host = path.display().to_string();
+    Ok(target)
+}
