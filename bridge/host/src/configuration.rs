@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bridge_ai::{GenaiConfig, genai_family};
 use harvest::{ConnectParams, Protocol, TlsMode};
 use mcp::Scope;
 use mcp_config::{
     AdminOptions, AdminSession, AdminSql, Cell, Persist, TOKEN_ENDPOINTS, mcp_family, random_token,
 };
 
+use crate::ai::AiSwitch;
 use crate::config::HostConfig;
 use crate::error::HostError;
 use crate::host::Host;
@@ -25,11 +27,16 @@ const PROFILE_PREFIX: &str = "cli:";
 const ROWS_MAX: usize = 10_000;
 
 /// Opens the configuration and puts the command line's targets into memory.
-pub(crate) fn open(config: &HostConfig, runtime: Arc<HostRuntime>) -> Result<Arc<AdminSql>, HostError> {
+pub(crate) fn open(
+    config: &HostConfig,
+    runtime: Arc<HostRuntime>,
+    ai: Arc<AiSwitch>,
+) -> Result<Arc<AdminSql>, HostError> {
     let mut options = AdminOptions::new(&config.data_dir);
     options.config_file.clone_from(&config.config_file);
     let family = mcp_family(&config.data_dir, runtime);
-    let admin = Arc::new(AdminSql::open(options, vec![family])?);
+    let genai = genai_family(ai, &GenaiConfig::hosted());
+    let admin = Arc::new(AdminSql::open(options, vec![family, genai])?);
     adopt(&admin, &config.targets)?;
     Ok(admin)
 }

@@ -15,6 +15,7 @@ use mcp_tools::{
     CallBook, CallerNames, CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources, OpsDeps, ToolDeps, add_catalog_tools, config_tools, query_tools,
 };
 
+use crate::ai::{AI, AI_INSTRUCTIONS, AiSide, AiSwitch};
 use crate::call_log::CallLog;
 use crate::config::HostConfig;
 use crate::configuration;
@@ -52,6 +53,7 @@ pub struct Host {
     memory: CatalogDeps,
     prompts: Arc<CatalogPrompts>,
     pub(crate) rag: Arc<Rag>,
+    pub(crate) ai: Arc<AiSide>,
     changes: ChangeFeed,
     pub(crate) admin: Arc<AdminSql>,
     pub(crate) runtime: Arc<HostRuntime>,
@@ -81,7 +83,8 @@ impl Host {
             (config.settings.clone(), config.server.clone()),
             configuration::extra(&config.targets),
         ));
-        let admin = configuration::open(&config, Arc::clone(&runtime))?;
+        let genai = AiSwitch::new();
+        let admin = configuration::open(&config, Arc::clone(&runtime), Arc::clone(&genai))?;
         let store = |variable: &str| -> Result<StoreOptions, HostError> {
             let reply = admin.execute(&AdminSession::local(), &format!("SELECT @@mcp-{variable}"), &[], 1)?;
             let path = reply.rows.first().and_then(|row| row.first()).and_then(|cell| cell.as_str());
@@ -105,12 +108,14 @@ impl Host {
         }
         registry.register(QUERY, Arc::new(query))?;
         registry.register(CONFIG, Arc::new(config_tools(&admin)))?;
-        let rag = rag::open(&config.data_dir, &gateway)?;
+        let ai = genai.start(&config.data_dir, &deps)?;
+        registry.register(AI, Arc::new(bridge_ai::ai_tools(&ai.deps)))?;
+        let rag = rag::open(&config.data_dir, &gateway, genai.config().rag)?;
         registry.register(rag::RAG, Arc::new(bridge_ai::rag_tools(&rag)))?;
         let names = Arc::clone(&runtime);
         let callers: CallerNames = Arc::new(move || names.token_names(QUERY));
         ops::register(&registry, &OpsDeps::new(deps.clone(), Arc::clone(&book), callers))?;
-        Ok(Self { book, gateway, catalog, registry, deps, memory, prompts, rag, changes, admin, runtime })
+        Ok(Self { book, gateway, catalog, registry, deps, memory, prompts, rag, ai, changes, admin, runtime })
     }
 
     /// The registry: a host adds its own handlers here.
@@ -153,6 +158,7 @@ impl Host {
             match path.as_str() {
                 QUERY => self.query_endpoint(endpoint),
                 CONFIG => endpoint.with_instructions(CONFIG_INSTRUCTIONS),
+                AI => endpoint.with_instructions(AI_INSTRUCTIONS),
                 rag::RAG => endpoint.with_instructions(rag::RAG_INSTRUCTIONS),
                 other => match ops::instructions(other) {
                     Some(text) => endpoint.with_instructions(text),
@@ -191,6 +197,7 @@ impl Host {
     /// Stops background work and closes the pools; running statements finish.
     pub fn close(&self) {
         self.rag.shutdown(Deadline::after_ms(RAG_STOP_MS));
+        self.ai.close();
         self.gateway.close();
     }
 }

@@ -13,6 +13,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ai;
 mod call_log;
 mod config;
 mod configuration;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ai_core_embed::HashedEmbedder;
-use ai_core_rag::{Rag, SourceConfig};
+use ai_core_rag::{Rag, RagLimits, SourceConfig};
 use bridge_ai::GatewayConnector;
 use harvest_gateway::Gateway;
 
@@ -21,9 +21,14 @@ Begin with rag.search_hybrid in plain words, read the best hits in full with rag
 and fetch current rows with rag.fetch_from_source. rag.admin.sources shows what is indexed.";
 
 /// Opens the engine in the data folder, over the host's targets, with the built-in lexical embedder.
-pub(crate) fn open(data_dir: &Path, gateway: &Arc<Gateway>) -> Result<Arc<Rag>, HostError> {
+pub(crate) fn open(
+    data_dir: &Path,
+    gateway: &Arc<Gateway>,
+    limits: RagLimits,
+) -> Result<Arc<Rag>, HostError> {
     let rag = Rag::builder(data_dir.join("mcp_rag.db"))
         .embedder(BUILTIN, Arc::new(HashedEmbedder::default()))
+        .limits(limits)
         .connector(Arc::new(GatewayConnector::new(Arc::clone(gateway))))
         .open()?;
     rag.start_background()?;

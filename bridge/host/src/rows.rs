@@ -235,6 +235,14 @@ pub(crate) fn rules(candidate: &Candidate) -> Vec<RuleConfig> {
     candidate.rows("mcp_query_rules").map(rule).collect()
 }
 
+fn finer_scopes(endpoint: &str, widest: Scope) -> Vec<String> {
+    match endpoint {
+        "ai" => bridge_ai::ai_scopes(widest),
+        "rag" => bridge_ai::rag_scopes(widest),
+        _ => Vec::new(),
+    }
+}
+
 /// The tokens: those of the table, and one named `default` for each variable that is set.
 pub(crate) fn tokens(candidate: &Candidate) -> Vec<TokenRecord> {
     let mut records = Vec::new();
@@ -256,8 +264,12 @@ pub(crate) fn tokens(candidate: &Candidate) -> Vec<TokenRecord> {
         };
         let endpoint = format!("/mcp/{}", row.text("endpoint"));
         let mut record = TokenRecord::new(endpoint, row.text("token_name"), row.text("token"), widest);
-        record.named_scopes =
-            scopes.into_iter().filter(|s| !matches!(s.as_str(), "read" | "write" | "full")).collect();
+        let plain = |s: &String| matches!(s.as_str(), "read" | "write" | "full");
+        // A plain word holds finer ones; finer ones alone are all that the token holds.
+        if scopes.iter().any(plain) {
+            record.named_scopes = finer_scopes(row.text("endpoint"), widest);
+        }
+        record.named_scopes.extend(scopes.into_iter().filter(|s| !plain(s)));
         record.active = row.flag("active");
         record.expires_at_s = row.int("expires_at").map(|at| u64::try_from(at).unwrap_or_default());
         record.rate_limit_per_min = row.int("rate_limit_per_min").and_then(|n| u32::try_from(n).ok());

@@ -46,16 +46,17 @@ fn check(candidate: &mut Candidate) -> ConfigResult<()> {
     config_of(candidate).map(|_| ())
 }
 
-/// The family `GENAI`: `LOAD GENAI VARIABLES TO RUNTIME` and its kin end in `apply`.
+/// The family `GENAI`: `LOAD GENAI VARIABLES TO RUNTIME` and its kin end in `apply`. A fresh installation has the values
+/// that `fresh` sets, and else those of the table.
 #[must_use]
-pub fn genai_family(apply: Arc<dyn GenaiApply>) -> Family {
+pub fn genai_family(apply: Arc<dyn GenaiApply>, fresh: &GenaiConfig) -> Family {
     Family {
         name: "GENAI",
         prefix: "genai-",
         section: "genai",
         variables: GENAI_VARIABLES,
         aliases: GENAI_ALIASES,
-        start_values: BTreeMap::new(),
+        start_values: fresh.values.clone(),
         modules: &[],
         check,
         report: |_, _| None,
