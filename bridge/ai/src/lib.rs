@@ -6,6 +6,7 @@ mod discover;
 mod errors;
 mod genai;
 mod nl2sql;
+mod prefix;
 mod rag;
 mod rows;
 
@@ -19,5 +20,6 @@ pub use discover::{
 pub use errors::ai_tool_error;
 pub use genai::{GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, genai_family};
 pub use nl2sql::Nl2SqlConfig;
+pub use prefix::{GatewaySelect, PrefixAnswers};
 pub use rag::{rag_scopes, rag_tools};
 pub use rows::GatewayConnector;

@@ -1,0 +1,73 @@
+//! The command line; it checks what needs no file and no network.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// A SQL proxy with hooks on the data path, an admin console and MCP beside it. Port 0 takes any free port.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "gateway", version)]
+pub(crate) struct Args {
+    /// A database: mysql://…, postgres://… or sqlite:FILE. At most one for each wire; a file serves the wires left over.
+    #[arg(long = "backend", value_name = "URL", required = true)]
+    pub(crate) backends: Vec<String>,
+    /// A user of the data and admin ports. May be given several times.
+    #[arg(long = "user", value_name = "NAME:PASSWORD", required = true)]
+    pub(crate) users: Vec<String>,
+    /// Data port for MySQL clients.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) mysql_listen: Option<SocketAddr>,
+    /// Data port for PostgreSQL clients.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) pg_listen: Option<SocketAddr>,
+    /// Admin console for MySQL clients.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin_listen: Option<SocketAddr>,
+    /// Admin console for PostgreSQL clients.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin_pg_listen: Option<SocketAddr>,
+    /// MCP endpoints, plain HTTP.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) mcp_listen: Option<SocketAddr>,
+    /// Metrics as Prometheus text, at /metrics.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Takes the hooks off the data ports: no detector, no prefix queries.
+    #[arg(long)]
+    pub(crate) no_hooks: bool,
+    /// A setting of the model service, such as llm_enabled=true. May be given several times.
+    #[arg(long = "genai", value_name = "NAME=VALUE")]
+    pub(crate) genai: Vec<String>,
+    /// Folder of configuration, catalog and tokens.
+    #[arg(long, value_name = "FOLDER", default_value = "penstock-gateway")]
+    pub(crate) data_dir: PathBuf,
+    /// Client connections of all ports together.
+    #[arg(long, value_name = "COUNT", default_value_t = 512)]
+    pub(crate) connections_max: usize,
+}
+
+impl Args {
+    /// Refuses what would put passwords and data in the open.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let ports = [
+            ("--mysql-listen", self.mysql_listen),
+            ("--pg-listen", self.pg_listen),
+            ("--admin-listen", self.admin_listen),
+            ("--admin-pg-listen", self.admin_pg_listen),
+            ("--mcp-listen", self.mcp_listen),
+            ("--metrics-listen", self.metrics_listen),
+        ];
+        if ports.iter().all(|(_, address)| address.is_none()) {
+            return Err("nothing to do: give at least one --…-listen".to_owned());
+        }
+        for (name, address) in ports {
+            if address.is_some_and(|address| !address.ip().is_loopback()) {
+                return Err(format!(
+                    "{name}: the ports of this example are plain, so they are for loopback only"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

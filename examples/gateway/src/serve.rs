@@ -1,0 +1,194 @@
+//! The process from the command line to the last session: host, hooks, ports, shutdown.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use ai_core_anomaly::{Detector, DetectorConfig};
+use ai_core_embed::HashedEmbedder;
+use ai_core_llm::{HostModels, JsonOps, LlmConfig, LlmDeps, LlmService};
+use bridge_ai::{DETECTOR_ORDER, DetectorHook, GatewaySelect, PrefixAnswers};
+use bridge_host::{Host, HostConfig, TargetSpec};
+use harvest_gateway::{FailPolicy, HookHandle, HookRegistry};
+use mcp::Scope;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::args::Args;
+use crate::backends::{Backends, MysqlBackend};
+use crate::guard::Counters;
+use crate::metrics::{self, Sources};
+use crate::ports::{self, Shared};
+use crate::say;
+use crate::users::Users;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Threads that carry connections.
+const SERVER_THREADS: usize = 2;
+/// Grace for model calls at the end, in seconds.
+const STOP_S: u64 = 5;
+/// Version that MySQL clients read when the backend cannot be asked.
+const MYSQL_VERSION: &str = "8.0.0-penstock";
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    args.check()?;
+    let users = Users::parse(&args.users)?;
+    let backends = Backends::parse(&args.backends)?;
+    if args.mysql_listen.is_some() && backends.mysql.is_none() {
+        return Err("--mysql-listen needs a mysql:// or sqlite: backend".into());
+    }
+    if args.pg_listen.is_some() && backends.pg.is_none() {
+        return Err("--pg-listen needs a postgres:// or sqlite: backend".into());
+    }
+    std::fs::create_dir_all(&args.data_dir).map_err(|e| format!("{}: {e}", args.data_dir.display()))?;
+    let mut config = HostConfig::new(&args.data_dir);
+    for (name, url) in &backends.targets {
+        config.targets.push(TargetSpec::parse(&format!("{name}={url}"))?);
+    }
+    config.settings.default_target_id = backends.targets.first().map(|(name, _)| name.clone());
+    let host = Arc::new(Host::open(config)?);
+    let hooks = Hooks::start(args, &host, &backends)?;
+    let shared = Arc::new(Shared {
+        users,
+        hooks: (!args.no_hooks).then(|| host.gateway().hooks().clone()),
+        prefixes: (!args.no_hooks).then(|| hooks.prefixes.clone()),
+        counters: Arc::new(Counters::default()),
+        places: Arc::new(Semaphore::new(args.connections_max)),
+        next_session: AtomicU64::new(1),
+        admin: Arc::clone(host.admin()),
+    });
+    let sources = Arc::new(Sources {
+        counters: Arc::clone(&shared.counters),
+        detector: Arc::clone(&hooks.detector),
+        llm: hooks.llm.clone(),
+        gateway: Arc::clone(host.gateway()),
+    });
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(SERVER_THREADS).enable_all().build()?;
+    let result = runtime.block_on(listen(args, &host, &backends, shared, sources));
+    hooks.llm.stop(Duration::from_secs(STOP_S));
+    host.close();
+    // Sessions that still run are cut: their clients see a closed connection.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// What stands in front of every statement, and what keeps it there.
+struct Hooks {
+    detector: Arc<Detector>,
+    llm: LlmService,
+    prefixes: HookRegistry,
+    _handles: Vec<HookHandle>,
+}
+
+impl Hooks {
+    fn start(args: &Args, host: &Host, backends: &Backends) -> Result<Self, Failure> {
+        let mut config = LlmConfig::default();
+        for setting in &args.genai {
+            let (name, value) = setting.split_once('=').ok_or("--genai: write NAME=VALUE")?;
+            config.set_variable(name, value)?;
+        }
+        let models = HostModels::with_builtin(Arc::new(HashedEmbedder::default()));
+        let llm = LlmService::start(config, LlmDeps::default(), models)?;
+        let detector = Arc::new(Detector::new(DetectorConfig::default())?);
+        let prefixes = HookRegistry::new();
+        let mut handles = Vec::new();
+        if !args.no_hooks {
+            let hook = Arc::new(DetectorHook::new(Arc::clone(&detector)));
+            let registry = host.gateway().hooks();
+            handles.push(registry.before(DETECTOR_ORDER, FailPolicy::Open, Arc::clone(&hook) as Arc<_>));
+            handles.push(registry.after(DETECTOR_ORDER, hook));
+            let select = Arc::new(GatewaySelect::new(Arc::clone(host.gateway())));
+            let ops = JsonOps::new(llm.clone()).with_sql(select);
+            let target = backends.targets.first().map_or("", |(name, _)| name.as_str());
+            handles.push(prefixes.prefix(0, Arc::new(PrefixAnswers::new(llm.clone(), ops, target))));
+        }
+        Ok(Self { detector, llm, prefixes, _handles: handles })
+    }
+}
+
+async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener =
+        TcpListener::bind(address).await.map_err(|e| format!("{name}: cannot listen on {address}: {e}"))?;
+    say(&format!("{name} listens on {}", listener.local_addr()?));
+    Ok(listener)
+}
+
+async fn listen(
+    args: &Args,
+    host: &Arc<Host>,
+    backends: &Backends,
+    shared: Arc<Shared>,
+    sources: Arc<Sources>,
+) -> Result<(), Failure> {
+    if let (Some(address), Some(backend)) = (args.mysql_listen, backends.mysql.clone()) {
+        let version: Arc<str> = mysql_version(&backend).await.into();
+        let listener = bind("mysql", address).await?;
+        let session = move |stream, client, shared, id| {
+            ports::mysql_data(stream, client, shared, id, backend.clone(), Arc::clone(&version))
+        };
+        tokio::spawn(ports::accept(listener, Arc::clone(&shared), session));
+    }
+    if let (Some(address), Some(backend)) = (args.pg_listen, backends.pg.clone()) {
+        let listener = bind("postgres", address).await?;
+        let session =
+            move |stream, client, shared, id| ports::pg_data(stream, client, shared, id, backend.clone());
+        tokio::spawn(ports::accept(listener, Arc::clone(&shared), session));
+    }
+    if let Some(address) = args.admin_listen {
+        let listener = bind("admin", address).await?;
+        tokio::spawn(ports::accept(listener, Arc::clone(&shared), ports::mysql_admin));
+    }
+    if let Some(address) = args.admin_pg_listen {
+        let listener = bind("admin-postgres", address).await?;
+        tokio::spawn(ports::accept(listener, Arc::clone(&shared), ports::pg_admin));
+    }
+    if let Some(address) = args.metrics_listen {
+        let listener = bind("metrics", address).await?;
+        let session = move |stream, _, _, _| metrics::serve(stream, Arc::clone(&sources));
+        tokio::spawn(ports::accept(listener, Arc::clone(&shared), session));
+    }
+    if let Some(address) = args.mcp_listen {
+        let listener = bind("mcp", address).await?;
+        for path in host.registry().endpoints() {
+            if host.token_names(&path).is_empty() {
+                let token = host.issue_token(&path, "default", Scope::Full)?;
+                say(&format!("mcp {path} token {token}"));
+            }
+        }
+        let server = host.server_builder().build()?;
+        let stopper = server.clone();
+        tokio::spawn(async move { server.serve(listener).await });
+        told_to_stop().await;
+        stopper.shutdown();
+        return Ok(());
+    }
+    told_to_stop().await;
+    Ok(())
+}
+
+/// The version of the server behind the port, so that clients treat the proxy like it.
+async fn mysql_version(backend: &MysqlBackend) -> String {
+    let MysqlBackend::Server(params) = backend else { return MYSQL_VERSION.to_owned() };
+    match crate::mysql::backend::connect(params, "", crate::mysql::packet::CAPABILITIES, 45).await {
+        Ok(backend) => backend.version,
+        Err(failure) => {
+            say(&format!("warning: {}; clients will be told so too until it answers", failure.message));
+            MYSQL_VERSION.to_owned()
+        }
+    }
+}
+
+async fn told_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
