@@ -31,5 +31,5 @@ pub use runtime::{
     StatsTables,
 };
 pub use secrets::{MASK, hash_token, is_token_hash, random_token, resolve_secret, token_matches};
-pub use variables::{VALUE_BYTES_MAX, VariableDef, VariableKind, Variables};
+pub use variables::{TextCheck, VALUE_BYTES_MAX, VariableDef, VariableKind, Variables};
 pub use verb::{Layer, Move, Verb};

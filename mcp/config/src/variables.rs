@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// Longest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// Gives the normal form of a text, or says what is expected.
+pub type TextCheck = fn(&str) -> Result<String, &'static str>;
+
 /// Type and range of a variable.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -28,7 +31,7 @@ pub enum VariableKind {
     /// One of these words, in any case.
     Enum(&'static [&'static str]),
     /// Text; the function, if there is one, gives the normal form or says what is expected.
-    Text(Option<fn(&str) -> Result<String, &'static str>>),
+    Text(Option<TextCheck>),
     /// A secret, never shown. A hashed one is replaced by its salted hash at once.
     Secret {
         /// Whether only a hash is kept.

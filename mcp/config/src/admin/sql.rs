@@ -74,10 +74,16 @@ impl AdminSql {
     fn prepare(&self, inner: &Inner, session: &AdminSession, text: &str) -> ConfigResult<(bool, Named)> {
         let guard = &inner.store.guard;
         guard.arm(session.may_write, session.may_write_secrets, Instant::now() + STATEMENT_TIMEOUT);
-        let prepared = inner.store.connection.prepare(text).map(|statement| statement.readonly());
+        let prepared = inner.store.connection.prepare(text);
+        let prepared = prepared.map(|statement| (statement.readonly(), statement.column_count() > 0));
         let named = guard.disarm();
         match prepared {
-            Ok(is_read) => Ok((is_read && named.written.is_empty(), named)),
+            // SQLite does not ask the guard about the columns of RETURNING: it would show secrets.
+            Ok((false, true)) => {
+                Err(ToolError::denied("gate", "RETURNING is not allowed here: SELECT afterwards")
+                    .with("construct", "RETURNING"))
+            }
+            Ok((is_read, _)) => Ok((is_read && named.written.is_empty(), named)),
             Err(error) => Err(self.sql_error(inner, &error, named.touches_secret)),
         }
     }
