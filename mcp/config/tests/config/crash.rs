@@ -12,8 +12,9 @@ const ROUNDS: u32 = 12;
 fn child_that_saves() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let family = mcp_config::mcp_family(folder.as_ref(), std::sync::Arc::<crate::world::Memory>::default());
-    let admin = mcp_config::AdminSql::open(mcp_config::AdminOptions::new(&folder), vec![family]).unwrap();
-    let run = |sql: &str| admin.execute(&mcp_config::AdminSession::local(), sql, &[], 1).unwrap();
+    let admin =
+        mcp_config::AdminSql::open(mcp_config::AdminOptions::new(&folder), vec![family]).expect("holds");
+    let run = |sql: &str| admin.execute(&mcp_config::AdminSession::local(), sql, &[], 1).expect("holds");
     for set in 0..100_000 {
         run("DELETE FROM mcp_query_rules");
         run(&format!(
@@ -26,8 +27,8 @@ fn child_that_saves() {
 
 #[test]
 fn a_killed_save_leaves_a_whole_set() {
-    let dir = tempfile::tempdir().unwrap();
-    let program = std::env::current_exe().unwrap();
+    let dir = tempfile::tempdir().expect("holds");
+    let program = std::env::current_exe().expect("holds");
     for round in 0..ROUNDS {
         let mut child = Command::new(&program)
             .args(["--exact", "crash::child_that_saves", "--nocapture"])
@@ -35,15 +36,15 @@ fn a_killed_save_leaves_a_whole_set() {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
+            .expect("holds");
         std::thread::sleep(Duration::from_millis(120 + u64::from(round * 37 % 100)));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.kill().expect("holds");
+        child.wait().expect("holds");
         let family = mcp_config::mcp_family(dir.path(), std::sync::Arc::<crate::world::Memory>::default());
-        let admin =
-            mcp_config::AdminSql::open(mcp_config::AdminOptions::new(dir.path()), vec![family]).unwrap();
+        let admin = mcp_config::AdminSql::open(mcp_config::AdminOptions::new(dir.path()), vec![family])
+            .expect("holds");
         let sql = "SELECT count(*), count(DISTINCT comment) FROM disk.mcp_query_rules";
-        let reply = admin.execute(&mcp_config::AdminSession::local(), sql, &[], 1).unwrap();
+        let reply = admin.execute(&mcp_config::AdminSession::local(), sql, &[], 1).expect("holds");
         let found: Vec<_> = reply.rows[0].iter().map(mcp_config::Cell::as_int).collect();
         let whole = [vec![Some(0), Some(0)], vec![Some(i64::from(RULES)), Some(1)]];
         assert!(whole.contains(&found), "round {round}: {found:?}");

@@ -16,7 +16,7 @@ fn a_first_walk_through_all_layers() {
         "6071"
     );
     let reply = world.run("load mcp variables to runtime;");
-    assert!(reply.report.unwrap().contains("not listening"));
+    assert!(reply.report.expect("holds").contains("not listening"));
     assert_eq!(
         world.one("SELECT variable_value FROM runtime_global_variables WHERE variable_name = 'mcp-port'"),
         "6080"
@@ -87,10 +87,10 @@ fn every_verb_in_every_spelling_moves_in_its_direction() {
                 let before = sums();
                 assert!(before[0].1 != before[1].1 && before[1].1 != before[2].1, "{module}: {before:?}");
                 for spelling in spellings(&format!("{verb} MCP {module} {tail}")) {
-                    let applied = *world.runtime.applied.lock().unwrap();
+                    let applied = *world.runtime.applied.lock().expect("holds");
                     let reply = world.run(&spelling);
                     assert!(reply.report.is_some());
-                    let ran = *world.runtime.applied.lock().unwrap() > applied;
+                    let ran = *world.runtime.applied.lock().expect("holds") > applied;
                     assert_eq!(ran, *to == "RUNTIME", "{spelling}");
                 }
                 let after = sums();
@@ -147,8 +147,8 @@ fn rows_come_back_byte_for_byte() {
     }
     assert_eq!(read("disk."), before);
     assert_eq!(world.again().rows("SELECT * FROM mcp_query_rules"), before[0]);
-    let seen = world.runtime.seen.lock().unwrap().clone().unwrap();
-    let password = seen.rows("mcp_auth_profiles").next().unwrap().text("db_password").to_owned();
+    let seen = world.runtime.seen.lock().expect("holds").clone().expect("holds");
+    let password = seen.rows("mcp_auth_profiles").next().expect("holds").text("db_password").to_owned();
     assert_eq!(password, odd.replace("''", "'"));
 }
 
@@ -163,12 +163,12 @@ fn what_is_refused_changes_nothing() {
             .map(|layer| MODULES.iter().map(|m| world.sum(layer, m)).collect::<Vec<_>>())
     };
     let before = sums(&world);
-    *world.runtime.refuses.lock().unwrap() = Some("the port is busy".to_owned());
+    *world.runtime.refuses.lock().expect("holds") = Some("the port is busy".to_owned());
     for verb in ["LOAD MCP VARIABLES TO RUNTIME", "LOAD MCP QUERY RULES TO RUN"] {
         assert!(world.fails(verb).message.contains("the port is busy"));
     }
     assert_eq!(sums(&world), before);
-    *world.runtime.refuses.lock().unwrap() = None;
+    *world.runtime.refuses.lock().expect("holds") = None;
     for (change, word) in [
         ("INSERT INTO global_variables VALUES ('mcp-nothing', '1')", "mcp-nothing is unknown"),
         ("DELETE FROM global_variables WHERE variable_name = 'mcp-timeout_ms'", "mcp-timeout_ms is missing"),
@@ -204,7 +204,7 @@ fn profiles_are_checked_and_skipped_targets_named() {
          VALUES ('t1', 'PGSQL', 1, 'a', 1, NULL), ('t2', 'mysql', 1, 'b', 1, NULL), ('t3', 'mysql', 1, 'a', 0, NULL), \
          ('t4', 'mysql', 1, 'a', 1, 'z')",
     );
-    let report = world.run("LOAD MCP PROFILES TO RUNTIME").report.unwrap();
+    let report = world.run("LOAD MCP PROFILES TO RUNTIME").report.expect("holds");
     for part in [
         "1 auth profiles, 1 of 4 targets effective",
         "t2 skipped: auth_profile_id not found",
@@ -232,7 +232,7 @@ fn profiles_are_checked_and_skipped_targets_named() {
 
 #[test]
 fn the_configuration_file_is_taken_whole_or_not_at_all() {
-    let dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let dir = std::sync::Arc::new(tempfile::tempdir().expect("holds"));
     let file = dir.path().join("penstock.toml");
     let write = |port: u32| {
         let text = format!(
@@ -240,24 +240,24 @@ fn the_configuration_file_is_taken_whole_or_not_at_all() {
              [[mcp.query_rules]]\nrule_id = 4\nactive = true\ncomment = \"from the file\"\n\
              [[mcp.tokens]]\nendpoint = \"query\"\ntoken_name = \"ops\"\ntoken = \"{TOKEN}\"\n"
         );
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, text).expect("holds");
     };
     write(6100);
     let world = World::over(std::sync::Arc::clone(&dir), Some(&file));
     assert_eq!(world.one("SELECT @@mcp-port"), "6100");
     assert_eq!(world.one("SELECT comment FROM runtime_mcp_query_rules"), "from the file");
     assert_eq!(world.one("SELECT comment FROM disk.mcp_query_rules"), "from the file");
-    assert_eq!(world.admin.get_variable("port").unwrap().origin.as_str(), "config_file");
+    assert_eq!(world.admin.get_variable("port").expect("holds").origin.as_str(), "config_file");
     write(6200);
     world.run("INSERT INTO mcp_query_rules (rule_id) VALUES (9)");
     world.run("LOAD MCP VARIABLES FROM CONFIG");
-    assert_eq!(world.admin.get_variable("port").unwrap().value, "6200");
+    assert_eq!(world.admin.get_variable("port").expect("holds").value, "6200");
     world.run("load mcp query rules from config");
     assert_eq!(world.one("SELECT count(*) FROM runtime_mcp_query_rules"), "2");
     write(99_999);
     let memory = world.sum("MEMORY", "VARIABLES");
     assert!(world.fails("LOAD MCP VARIABLES FROM CONFIG").message.contains("65535"));
     assert_eq!(world.sum("MEMORY", "VARIABLES"), memory);
-    let bytes = std::fs::read(dir.path().join("mcp_config.db")).unwrap();
+    let bytes = std::fs::read(dir.path().join("mcp_config.db")).expect("holds");
     assert!(!bytes.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes()), "a plain token is on disk");
 }

@@ -121,18 +121,19 @@ fn only_hashes_of_tokens_reach_the_disk() {
         "INSERT INTO disk.mcp_endpoint_tokens (endpoint, token_name, token) VALUES ('ai', 'd', '{TOKEN}')"
     ));
     world.run(&format!("UPDATE disk.global_variables SET variable_value = '{VARIABLE}' WHERE variable_name = 'mcp-rag_endpoint_auth'"));
-    let bytes = std::fs::read(world.dir.path().join("mcp_config.db")).unwrap();
+    let bytes = std::fs::read(world.dir.path().join("mcp_config.db")).expect("holds");
     for secret in [TOKEN, VARIABLE] {
         assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret}");
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(world.dir.path().join("mcp_config.db")).unwrap().permissions().mode();
+        let mode =
+            std::fs::metadata(world.dir.path().join("mcp_config.db")).expect("holds").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
-    let seen = world.runtime.seen.lock().unwrap().clone().unwrap();
-    let hash = seen.rows("mcp_endpoint_tokens").next().unwrap().text("token").to_owned();
+    let seen = world.runtime.seen.lock().expect("holds").clone().expect("holds");
+    let hash = seen.rows("mcp_endpoint_tokens").next().expect("holds").text("token").to_owned();
     assert!(mcp_config::token_matches(TOKEN, &hash));
 }
 

@@ -20,11 +20,11 @@ pub(crate) struct Memory {
 
 impl Runtime for Memory {
     fn apply(&self, candidate: &Candidate) -> ConfigResult<Applied> {
-        if let Some(cause) = &*self.refuses.lock().unwrap() {
+        if let Some(cause) = &*self.refuses.lock().expect("holds") {
             return Err(refused("variables", None, cause.clone()));
         }
-        *self.seen.lock().unwrap() = Some(candidate.clone());
-        *self.applied.lock().unwrap() += 1;
+        *self.seen.lock().expect("holds") = Some(candidate.clone());
+        *self.applied.lock().expect("holds") += 1;
         Ok(Applied::default())
     }
 
@@ -41,7 +41,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self::over(Arc::new(tempfile::tempdir().unwrap()), None)
+        Self::over(Arc::new(tempfile::tempdir().expect("holds")), None)
     }
 
     pub(crate) fn over(dir: Arc<tempfile::TempDir>, config_file: Option<&Path>) -> Self {
@@ -49,8 +49,8 @@ impl World {
         let mut options = AdminOptions::new(dir.path());
         options.config_file = config_file.map(Path::to_owned);
         let family = mcp_family(dir.path(), Arc::clone(&runtime) as _);
-        let admin = Arc::new(AdminSql::open(options, vec![family]).unwrap());
-        admin.start().unwrap();
+        let admin = Arc::new(AdminSql::open(options, vec![family]).expect("holds"));
+        admin.start().expect("holds");
         Self { admin, runtime, dir }
     }
 
