@@ -194,6 +194,12 @@ impl Host {
         &self.deps
     }
 
+    /// The AI side: model service, detector, history; for a host that puts them on ports of its own.
+    #[must_use]
+    pub fn ai(&self) -> &bridge_ai::AiDeps {
+        &self.ai.deps
+    }
+
     /// Stops background work and closes the pools; running statements finish.
     pub fn close(&self) {
         self.rag.shutdown(Deadline::after_ms(RAG_STOP_MS));

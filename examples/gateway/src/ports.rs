@@ -29,8 +29,8 @@ const LOGIN_TIMEOUT_MS: u64 = 15_000;
 /// What every session needs.
 pub(crate) struct Shared {
     pub(crate) users: Users,
-    pub(crate) hooks: Option<HookRegistry>,
-    pub(crate) prefixes: Option<HookRegistry>,
+    /// Hooks around every statement, and those that answer prefix queries.
+    pub(crate) hooks: Option<(HookRegistry, HookRegistry)>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) next_session: AtomicU64,
@@ -39,8 +39,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn guard(&self, protocol: Protocol, client: SocketAddr, session_id: u64) -> Guard {
-        let hooks = self.hooks.clone().zip(self.prefixes.clone());
-        Guard::new(hooks, Arc::clone(&self.counters), protocol, client, session_id)
+        Guard::new(self.hooks.clone(), Arc::clone(&self.counters), protocol, client, session_id)
     }
 
     fn admin_guard(&self, protocol: Protocol, client: SocketAddr, session_id: u64) -> Guard {

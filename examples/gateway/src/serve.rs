@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use ai_core_anomaly::{Detector, DetectorConfig};
-use ai_core_embed::HashedEmbedder;
-use ai_core_llm::{HostModels, JsonOps, LlmConfig, LlmDeps, LlmService};
-use bridge_ai::{DETECTOR_ORDER, DetectorHook, GatewaySelect, PrefixAnswers};
+use ai_core_llm::JsonOps;
+use bridge_ai::{GatewaySelect, PrefixAnswers};
 use bridge_host::{Host, HostConfig, TargetSpec};
-use harvest_gateway::{FailPolicy, HookHandle, HookRegistry};
+use harvest_gateway::{HookHandle, HookRegistry};
 use mcp::Scope;
+use mcp_config::AdminSession;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -27,8 +26,6 @@ type Failure = Box<dyn std::error::Error>;
 
 /// Threads that carry connections.
 const SERVER_THREADS: usize = 2;
-/// Grace for model calls at the end, in seconds.
-const STOP_S: u64 = 5;
 /// Version that MySQL clients read when the backend cannot be asked.
 const MYSQL_VERSION: &str = "8.0.0-penstock";
 
@@ -49,11 +46,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     config.settings.default_target_id = backends.targets.first().map(|(name, _)| name.clone());
     let host = Arc::new(Host::open(config)?);
-    let hooks = Hooks::start(args, &host, &backends)?;
+    set_variables(args, &host)?;
+    let (prefixes, _prefix_handle) = prefix_queries(&host, &backends);
     let shared = Arc::new(Shared {
         users,
-        hooks: (!args.no_hooks).then(|| host.gateway().hooks().clone()),
-        prefixes: (!args.no_hooks).then(|| hooks.prefixes.clone()),
+        // The host has its detector there already: MCP and the data ports share it.
+        hooks: (!args.no_hooks).then(|| (host.gateway().hooks().clone(), prefixes)),
         counters: Arc::new(Counters::default()),
         places: Arc::new(Semaphore::new(args.connections_max)),
         next_session: AtomicU64::new(1),
@@ -61,52 +59,42 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     });
     let sources = Arc::new(Sources {
         counters: Arc::clone(&shared.counters),
-        detector: Arc::clone(&hooks.detector),
-        llm: hooks.llm.clone(),
+        detector: Arc::clone(&host.ai().detector),
+        llm: host.ai().service.clone(),
         gateway: Arc::clone(host.gateway()),
     });
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(SERVER_THREADS).enable_all().build()?;
     let result = runtime.block_on(listen(args, &host, &backends, shared, sources));
-    hooks.llm.stop(Duration::from_secs(STOP_S));
     host.close();
     // Sessions that still run are cut: their clients see a closed connection.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-/// What stands in front of every statement, and what keeps it there.
-struct Hooks {
-    detector: Arc<Detector>,
-    llm: LlmService,
-    prefixes: HookRegistry,
-    _handles: Vec<HookHandle>,
+/// Puts the settings of the command line into use through the same verbs that an operator has.
+fn set_variables(args: &Args, host: &Host) -> Result<(), Failure> {
+    let operator = AdminSession::local();
+    for setting in &args.genai {
+        let (name, value) = setting.split_once('=').ok_or("--genai: write NAME=VALUE")?;
+        let statement = format!("SET genai-{name} = '{}'", value.replace('\'', "''"));
+        host.admin().execute(&operator, &statement, &[], 1)?;
+    }
+    if !args.genai.is_empty() {
+        host.admin().execute(&operator, "LOAD GENAI VARIABLES TO RUNTIME", &[], 1)?;
+    }
+    Ok(())
 }
 
-impl Hooks {
-    fn start(args: &Args, host: &Host, backends: &Backends) -> Result<Self, Failure> {
-        let mut config = LlmConfig::default();
-        for setting in &args.genai {
-            let (name, value) = setting.split_once('=').ok_or("--genai: write NAME=VALUE")?;
-            config.set_variable(name, value)?;
-        }
-        let models = HostModels::with_builtin(Arc::new(HashedEmbedder::default()));
-        let llm = LlmService::start(config, LlmDeps::default(), models)?;
-        let detector = Arc::new(Detector::new(DetectorConfig::default())?);
-        let prefixes = HookRegistry::new();
-        let mut handles = Vec::new();
-        if !args.no_hooks {
-            let hook = Arc::new(DetectorHook::new(Arc::clone(&detector)));
-            let registry = host.gateway().hooks();
-            handles.push(registry.before(DETECTOR_ORDER, FailPolicy::Open, Arc::clone(&hook) as Arc<_>));
-            handles.push(registry.after(DETECTOR_ORDER, hook));
-            let select = Arc::new(GatewaySelect::new(Arc::clone(host.gateway())));
-            let ops = JsonOps::new(llm.clone()).with_sql(select);
-            let target = backends.targets.first().map_or("", |(name, _)| name.as_str());
-            handles.push(prefixes.prefix(0, Arc::new(PrefixAnswers::new(llm.clone(), ops, target))));
-        }
-        Ok(Self { detector, llm, prefixes, _handles: handles })
-    }
+/// Prefix queries for the data ports: operations of the host's model service, rows through its gateway.
+fn prefix_queries(host: &Host, backends: &Backends) -> (HookRegistry, HookHandle) {
+    let service = &host.ai().service;
+    let select = Arc::new(GatewaySelect::new(Arc::clone(host.gateway())));
+    let ops = JsonOps::new(service.clone()).with_sql(select);
+    let target = backends.targets.first().map_or("", |(name, _)| name.as_str());
+    let registry = HookRegistry::new();
+    let handle = registry.prefix(0, Arc::new(PrefixAnswers::new(service.clone(), ops, target)));
+    (registry, handle)
 }
 
 async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -159,6 +147,7 @@ async fn listen(
             }
         }
         let server = host.server_builder().build()?;
+        host.attach_server(&server);
         let stopper = server.clone();
         tokio::spawn(async move { server.serve(listener).await });
         told_to_stop().await;

@@ -72,7 +72,7 @@ impl Relay {
 
     /// Serves until one side leaves.
     pub(crate) async fn run(mut self) -> io::Result<()> {
-        self.from_backend().await?;
+        self.backend_messages().await?;
         loop {
             let mut waits = false;
             while self.to_backend.len() < AHEAD_BYTES_MAX && self.open.len() < OPEN_MAX {
@@ -89,7 +89,7 @@ impl Relay {
                     self.to_backend.extend_from_slice(&wire::message(b'X', &[]));
                     return self.backend.write.write_all(&self.to_backend).await;
                 }
-                self.from_client(kind, &body).await?;
+                self.client_message(kind, &body).await?;
             }
             let may_read = !waits && self.to_backend.len() < AHEAD_BYTES_MAX && self.open.len() < OPEN_MAX;
             self.client.buffer.reserve(READ_BYTES);
@@ -99,7 +99,7 @@ impl Relay {
                     if read? == 0 {
                         return Ok(());
                     }
-                    self.from_backend().await?;
+                    self.backend_messages().await?;
                 }
                 written = self.backend.write.write(&self.to_backend), if !self.to_backend.is_empty() => {
                     self.to_backend.advance(written?);
@@ -119,7 +119,7 @@ impl Relay {
         self.open.iter().any(ends)
     }
 
-    async fn from_client(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
+    async fn client_message(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
         match kind {
             b'Q' => self.query(body).await,
             b'P' => self.parse(body).await,
@@ -260,7 +260,7 @@ impl Relay {
     }
 
     /// Passes on what the backend has sent, and takes note of it.
-    async fn from_backend(&mut self) -> io::Result<()> {
+    async fn backend_messages(&mut self) -> io::Result<()> {
         let mut out = Vec::with_capacity(self.backend.buffer.len());
         loop {
             if self.unseen > 0 {

@@ -1,0 +1,254 @@
+//! The whole process with real clients: statements, refusals, transactions, prepared statements, prefix queries, the admin
+//! console; servers come from variables, and what cannot run says SKIPPED.
+
+#[path = "live/support.rs"]
+mod support;
+
+use mysql::prelude::Queryable as _;
+use support::{FakeModel, Gateway, mariadb_url, postgres_url, program, run, skipped};
+
+const INJECTION: &str =
+    "SELECT 1 FROM dual WHERE 'a' = '' OR 1=1 UNION SELECT table_name FROM information_schema.tables -- '";
+
+#[test]
+fn mariadb_clients_are_served_and_judged() {
+    let Some(url) = mariadb_url() else { return };
+    if !program("mariadb") {
+        return skipped("the program mariadb is missing");
+    }
+    let gateway = Gateway::start(&[&url], &[]);
+    let sql = |text: &str| run(gateway.mariadb("mysql").args(["--force", "-N", "-B", "-e", text]));
+    assert_eq!(sql("SELECT 1+1").0, "2\n");
+    let (out, err) = sql(&format!("{INJECTION}\n; SELECT 3"));
+    assert!(err.contains("1313") && err.contains("Query refused by security policy (incident"), "{err}");
+    assert!(!err.contains("sqli"), "no rule reaches the client: {err}");
+    assert_eq!(out, "3\n", "the session goes on");
+    let (out, err) = sql("SELECT * FROM no_such_schema.t; SELECT 4");
+    assert!(err.contains("1146") || err.contains("1049") || err.contains("1142"), "{err}");
+    assert_eq!(out, "4\n");
+    let (out, _) = sql("DROP DATABASE IF EXISTS penstock_gw; CREATE DATABASE penstock_gw; USE penstock_gw; \
+         CREATE TABLE t (a INT PRIMARY KEY, b TEXT) ENGINE=InnoDB; BEGIN; INSERT INTO t VALUES (1,'x'),(2,NULL); \
+         SELECT COUNT(*) FROM t; ROLLBACK; SELECT COUNT(*) FROM t; INSERT INTO t VALUES (7,'y'); SELECT a,b FROM t; \
+         PREPARE s FROM 'SELECT ? + 1'; SET @x = 4; EXECUTE s USING @x; DROP DATABASE penstock_gw");
+    assert_eq!(out, "2\n0\n7\ty\n5\n");
+    let (_, err) = run(gateway.mariadb_as("mysql", "app", "wrong").args(["-e", "SELECT 1"]));
+    assert!(err.contains("1045"), "{err}");
+    assert!(gateway.metrics().contains("proxysql_genai_blocked_queries_total 1\n"));
+}
+
+#[test]
+fn mysql_prepared_statements_are_judged_in_both_phases() {
+    let Some(url) = mariadb_url() else { return };
+    let gateway = Gateway::start(&[&url], &[]);
+    let options = mysql::OptsBuilder::new()
+        .ip_or_hostname(Some("127.0.0.1"))
+        .tcp_port(gateway.port("mysql"))
+        .prefer_socket(false)
+        .user(Some("app"))
+        .pass(Some("secret"));
+    let mut client = mysql::Conn::new(options).expect("connects");
+    let statement = client.prep("SELECT ? + 1, ?, NULL").expect("prepares");
+    for number in 0..20 {
+        let row: Option<(i64, String, Option<i64>)> =
+            client.exec_first(&statement, (number, "x")).expect("executes");
+        assert_eq!(row, Some((number + 1, "x".to_owned(), None)));
+    }
+    let error = client.prep(INJECTION).expect_err("refused").to_string();
+    assert!(error.contains("1313"), "{error}");
+    let error = client.prep("LLM: hello").expect_err("refused").to_string();
+    assert!(error.contains("FAILED_PRECONDITION"), "{error}");
+    let big: Option<String> = client.query_first("SELECT REPEAT('x', 20000000)").expect("a large value");
+    assert_eq!(big.map(|text| text.len()), Some(20_000_000));
+    let count = client
+        .query_iter("SELECT seq FROM seq_1_to_200000")
+        .expect("streams")
+        .map(|row| row.expect("a row"))
+        .count();
+    assert_eq!(count, 200_000);
+    let metrics = gateway.metrics();
+    assert!(metrics.contains("gateway_prepares_total 3\n"), "{metrics}");
+}
+
+#[test]
+fn psql_clients_are_served_and_judged() {
+    let Some(url) = postgres_url() else { return };
+    if !program("psql") {
+        return skipped("the program psql is missing");
+    }
+    let gateway = Gateway::start(&[&url], &[]);
+    let sql = |texts: &[&str]| {
+        let mut command = gateway.psql("postgres");
+        command.args(["-A", "-t", "-q"]);
+        for text in texts {
+            command.args(["-c", text]);
+        }
+        run(&mut command)
+    };
+    assert_eq!(sql(&["SELECT 1+1"]).0, "2\n");
+    let attack = "SELECT usename FROM pg_user WHERE usename = 'x' OR 1=1 UNION SELECT NULL -- '";
+    let (out, err) = sql(&["BEGIN", attack, "SELECT 3", "COMMIT"]);
+    assert!(err.contains("Query refused by security policy (incident"), "{err}");
+    assert_eq!(out, "3\n", "the session and its transaction go on");
+    let (out, err) = sql(&["SELECT * FROM no_such_table", "SELECT 4"]);
+    assert!(err.contains("no_such_table"), "{err}");
+    assert_eq!(out, "4\n");
+    let (out, _) = sql(&[
+        "CREATE TEMP TABLE t (a int, b text)",
+        "BEGIN",
+        "INSERT INTO t VALUES (1, 'x'), (2, NULL)",
+        "SELECT count(*) FROM t",
+        "ROLLBACK",
+        "SELECT count(*) FROM t",
+        "PREPARE p AS SELECT $1::int + 1",
+        "EXECUTE p(4)",
+        "COPY (SELECT 8) TO STDOUT",
+    ]);
+    assert_eq!(out, "2\n0\n5\n8\n");
+    let (_, err) = run(gateway.psql("postgres").env("PGPASSWORD", "wrong").args(["-c", "SELECT 1"]));
+    assert!(err.contains("access denied"), "{err}");
+}
+
+#[test]
+fn postgres_prepared_statements_are_judged_in_pipelines() {
+    let Some(url) = postgres_url() else { return };
+    let gateway = Gateway::start(&[&url], &[]);
+    let config =
+        format!("host=127.0.0.1 port={} user=app password=secret dbname=app", gateway.port("postgres"));
+    let mut client = postgres::Client::connect(&config, postgres::NoTls).expect("connects");
+    let statement = client.prepare("SELECT $1::int4 + 1, $2::text, NULL::text").expect("prepares");
+    for number in 0..20i32 {
+        let row = client.query_one(&statement, &[&number, &"x"]).expect("executes");
+        assert_eq!(
+            (row.get::<_, i32>(0), row.get::<_, String>(1), row.get::<_, Option<String>>(2)),
+            (number + 1, "x".to_owned(), None)
+        );
+    }
+    let attack = "SELECT usename FROM pg_user WHERE usename = 'x' OR 1=1 UNION SELECT NULL -- '";
+    let error = client.prepare(attack).err().expect("refused");
+    assert_eq!(error.code().map(|state| state.code()), Some("42501"), "{error:?}");
+    let error = client.prepare("LLM: hello").err().expect("refused");
+    assert_eq!(error.code().map(|state| state.code()), Some("55000"), "{error:?}");
+    let mut transaction = client.transaction().expect("begins");
+    transaction.execute("CREATE TEMP TABLE w (a int)", &[]).expect("creates");
+    assert_eq!(transaction.execute("INSERT INTO w SELECT generate_series(1, 5)", &[]).expect("inserts"), 5);
+    transaction.rollback().expect("rolls back");
+    assert!(client.query("SELECT * FROM w", &[]).is_err());
+    let rows = client.query("SELECT generate_series(1, 200000)", &[]).expect("streams");
+    assert_eq!(rows.len(), 200_000);
+    let token = client.cancel_token();
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        token.cancel_query(postgres::NoTls)
+    });
+    let error = client.batch_execute("SELECT pg_sleep(30)").expect_err("cancelled");
+    assert_eq!(error.code().map(|state| state.code()), Some("57014"), "{error:?}");
+    canceller.join().expect("no panic").expect("sent");
+}
+
+#[test]
+fn prefix_queries_are_answered_as_rows() {
+    if !program("mariadb") || !program("psql") {
+        return skipped("mariadb and psql are needed");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = support::sample(folder.path());
+    let model = FakeModel::start("four, says the model");
+    let url = format!("llm_provider_url={}", model.url);
+    let genai = ["enabled=true", "llm_enabled=true", "llm_provider=generic", "llm_provider_model=fake", &url];
+    let gateway = Gateway::start(&[&file], &genai.map(|setting| ["--genai", setting]).concat());
+    let mysql = |text: &str| run(gateway.mariadb("mysql").args(["--force", "-B", "-e", text]));
+    let pg = |text: &str| run(gateway.psql("postgres").args(["-A", "-t", "-c", text]));
+    for form in ["LLM: two and two?", "  llm: two and two?", "/* LLM: */ two and two?"] {
+        let (out, err) = mysql(form);
+        assert!(out.contains("text_response") && out.contains("four, says the model"), "{out}{err}");
+        let (out, err) = pg(form);
+        assert!(out.contains("four, says the model|"), "{out}{err}");
+    }
+    let rerank = r#"GENAI: {"type":"rerank","query":"red apple","documents":["blue sky","a red apple"],"top_n":1,"columns":2}"#;
+    let (out, err) = mysql(rerank);
+    assert!(out.starts_with("index\tscore\n1\t"), "{out}{err}");
+    let from_sql = r#"GENAI: {"type":"rerank","query":"red","document_from_sql":{"query":"SELECT name FROM fruit ORDER BY id"},"columns":3}"#;
+    let (out, err) = pg(from_sql);
+    assert!(out.starts_with("1|") && out.contains("red apple"), "{out}{err}");
+    let write = r#"GENAI: {"type":"rerank","query":"red","document_from_sql":{"query":"DELETE FROM fruit"}}"#;
+    let (out, err) = mysql(&format!("{write}\n; SELECT COUNT(*) AS left_over FROM fruit"));
+    assert!(err.contains("1227") && err.contains("PERMISSION_DENIED"), "{err}");
+    assert_eq!(out, "left_over\n2\n");
+    let (_, err) = mysql("GENAI: {not json");
+    assert!(err.contains("1105") && err.contains("INVALID_ARGUMENT"), "{err}");
+}
+
+#[test]
+fn a_model_that_is_not_configured_is_a_typed_error() {
+    if !program("mariadb") {
+        return skipped("the program mariadb is missing");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&[&support::sample(folder.path())], &[]);
+    let (_, err) = run(gateway.mariadb("mysql").args(["-e", "LLM: hello"]));
+    assert!(err.contains("1105") && err.contains("FAILED_PRECONDITION"), "{err}");
+    let (_, err) = run(gateway.mariadb("admin").args(["-e", "LLM: hello"]));
+    assert!(
+        err.contains("ERROR") && !err.contains("LLM is not configured"),
+        "the admin port has no prefixes: {err}"
+    );
+}
+
+#[test]
+fn a_sqlite_file_is_served_on_both_wires() {
+    if !program("mariadb") || !program("psql") {
+        return skipped("mariadb and psql are needed");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&[&support::sample(folder.path())], &[]);
+    let (out, err) = run(gateway.mariadb("mysql").args([
+        "-N",
+        "-B",
+        "-e",
+        "SELECT name FROM fruit ORDER BY id; BEGIN; \
+         DELETE FROM fruit; SELECT COUNT(*) FROM fruit; ROLLBACK; SELECT COUNT(*) FROM fruit",
+    ]));
+    assert_eq!(out, "blue berry\nred apple\n0\n2\n", "{err}");
+    let (out, err) = run(gateway.psql("postgres").args([
+        "-A",
+        "-t",
+        "-q",
+        "-c",
+        "SELECT id, name FROM fruit WHERE id = 2",
+    ]));
+    assert_eq!(out, "2|red apple\n", "{err}");
+    let (_, err) = run(gateway
+        .mariadb("mysql")
+        .args(["-e", "SELECT * FROM fruit WHERE id = 1 OR 1=1 UNION SELECT 1,name FROM sqlite_master --"]));
+    assert!(err.contains("1313"), "{err}");
+}
+
+#[test]
+fn the_admin_console_takes_verbs_from_both_clients() {
+    if !program("mariadb") || !program("psql") {
+        return skipped("mariadb and psql are needed");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&[&support::sample(folder.path())], &[]);
+    let admin = |text: &str| run(gateway.mariadb("admin").args(["-N", "-B", "-e", text]));
+    let (out, err) = admin("SELECT target_id, effective FROM runtime_mcp_target_profiles");
+    assert_eq!(out, "sqlite\t1\n", "{err}");
+    let (out, err) = admin(
+        "UPDATE mcp_target_profiles SET description = 'all fruit'; \
+         SELECT description FROM runtime_mcp_target_profiles; LOAD MCP PROFILES TO RUNTIME; \
+         SELECT description FROM runtime_mcp_target_profiles; SAVE MCP PROFILES TO DISK; \
+         SELECT description FROM disk.mcp_target_profiles",
+    );
+    assert_eq!(out, "\nall fruit\nall fruit\n", "{err}");
+    let (_, err) = admin("LOAD MCP PROFILE TO RUNTIME");
+    assert!(err.contains("INVALID_ARGUMENT") && err.contains("PROFILES"), "{err}");
+    let (out, err) = run(gateway.psql("admin-postgres").args([
+        "-A",
+        "-t",
+        "-c",
+        "SELECT target_id FROM mcp_target_profiles",
+    ]));
+    assert_eq!(out, "sqlite\n", "{err}");
+    let (_, err) = run(gateway.mariadb_as("admin", "app", "").args(["-e", "SELECT 1"]));
+    assert!(err.contains("1045"), "{err}");
+}
