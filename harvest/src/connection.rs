@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::admin::{AdminConnection, lacks};
 use crate::dialect::{Dialect, Protocol};
 use crate::error::HarvestResult;
 use crate::gate::CheckedStatement;
@@ -104,6 +105,14 @@ pub trait Driver: Send + Sync {
     /// `UNAVAILABLE` when the server cannot be reached, `PERMISSION_DENIED` when it refuses the account,
     /// `FAILED_PRECONDITION` for contradictory settings.
     fn connect(&self, params: &ConnectParams) -> HarvestResult<Box<dyn Connection>>;
+    /// Opens a session for operations, with the account in `params`.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); `FAILED_PRECONDITION` where the engine has no sessions.
+    fn connect_admin(&self, params: &ConnectParams) -> HarvestResult<Box<dyn AdminConnection>> {
+        let _ = params;
+        Err(lacks("engine_has_no_sessions", "the engine is a library: it has no sessions and no users"))
+    }
 }
 
 /// Something that opens connections: a driver with its parameters, or a fake.

@@ -1,5 +1,6 @@
 //! Seam of the database side: what a driver, a connection, a value, a schema and the gate's verdict are; it knows no engine and no agent protocol.
 
+mod admin;
 mod connection;
 mod dialect;
 mod error;
@@ -12,6 +13,7 @@ mod rows;
 mod url;
 mod value;
 
+pub use admin::{AdminCache, AdminConnection, AdminList, AdminRow, lacks};
 pub use connection::{
     AccountFinding, Backend, ConnectParams, Connection, Driver, DriverBackend, Flow, Interrupt, Limits,
     RowSink, Secret, ServerInfo, TlsMode,

@@ -128,6 +128,8 @@ pub struct TargetConfig {
     pub allow_discovery: bool,
     /// Whether a credential for operations exists.
     pub has_admin: bool,
+    /// The account for operations; host and port come from the backend.
+    pub admin: Option<ConnectParams>,
     /// Why the target cannot be used although it is configured.
     pub skip_reason: Option<String>,
 }
@@ -148,6 +150,7 @@ impl TargetConfig {
             allow_explain: true,
             allow_discovery: true,
             has_admin: false,
+            admin: None,
             skip_reason: None,
         }
     }

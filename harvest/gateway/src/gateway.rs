@@ -16,7 +16,7 @@ use crate::hooks::HookRegistry;
 use crate::observe::{StatementObserver, Statistics};
 use crate::rules::{RuleConfig, RuleSet};
 use crate::scope::CallScope;
-use crate::targets::{Target, TargetBuilder, Targets};
+use crate::targets::{AdminBackend, Target, TargetBuilder, Targets};
 use crate::watchdog::Watchdog;
 
 /// Time between two runs of the gateway's housekeeping, in milliseconds.
@@ -266,6 +266,23 @@ impl Gateway {
         pools
             .map(|t| (t.config.target_id.clone(), t.config.hostgroup_id, t.pool().stats(), t.pool().totals()))
             .collect()
+    }
+
+    /// The servers of a target as operators reach them. With `or_own` the target's own account serves where it has no
+    /// other.
+    ///
+    /// # Errors
+    /// As [`known_target`](Self::known_target); `FAILED_PRECONDITION` with `no_admin_profile`.
+    pub fn admin_backends(
+        &self,
+        target_id: Option<&str>,
+        scope: &CallScope,
+        or_own: bool,
+    ) -> HarvestResult<(TargetInfo, Vec<AdminBackend>)> {
+        let info = self.known_target(target_id, scope)?;
+        let snapshot = self.snapshot();
+        let backends = snapshot.targets.visible(&info.target_id, scope)?.admin_backends(or_own)?;
+        Ok((info, backends))
     }
 
     /// Idle connections of the pools: target, backend, age and idle time in milliseconds.

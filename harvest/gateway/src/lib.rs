@@ -47,3 +47,4 @@ pub use statement::{
     CacheOutcome, EffectiveLimits, Origin, StatementOutcome, StatementRequest, StreamOutcome,
 };
 pub use stats_source::{NoStats, StatsFamily, StatsOrigin, StatsRequest, StatsSource};
+pub use targets::AdminBackend;

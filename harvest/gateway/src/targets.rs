@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use harvest::{
-    Capacity, ConnectParams, Dialect, DialectName, Driver, DriverBackend, GatePolicy, HarvestCode,
-    HarvestError, HarvestResult, LexMode, Pool, PoolMember, PooledConnection, Protocol, ServerInfo, TlsMode,
+    AdminConnection, BackendStatus, Capacity, ConnectParams, Dialect, DialectName, Driver, DriverBackend,
+    GatePolicy, HarvestCode, HarvestError, HarvestResult, LexMode, Pool, PoolMember, PooledConnection,
+    Protocol, ServerInfo, TlsMode,
 };
 
 use crate::config::{BackendConfig, BackendDirectory, Settings, TargetConfig};
@@ -71,6 +72,31 @@ impl Target {
         }
         let mut loan = self.acquire(scope)?;
         Ok(loan.get()?.dialect())
+    }
+
+    /// The backends that take calls, each with the parameters of an account: that for operations, or with `or_own` the
+    /// target's own where it has no other.
+    pub(crate) fn admin_backends(&self, or_own: bool) -> HarvestResult<Vec<AdminBackend>> {
+        let driver = self.driver.as_ref().ok_or_else(|| self.no_driver())?;
+        let account = match (&self.config.admin, or_own) {
+            (Some(admin), _) => admin,
+            (None, true) => &self.config.connect,
+            (None, false) => {
+                let message = format!(
+                    "target {:?} has no account for operations: set admin_auth_profile_id of its profile",
+                    self.config.target_id
+                );
+                return Err(HarvestError::new(HarvestCode::FailedPrecondition, message)
+                    .with("reason", "no_admin_profile"));
+            }
+        };
+        let usable = |b: &&BackendConfig| matches!(b.status, BackendStatus::Online | BackendStatus::Shunned);
+        let backends = self.backends.iter().filter(usable).map(|backend| AdminBackend {
+            driver: Arc::clone(driver),
+            params: member_params(driver, account, backend),
+            backend: backend.clone(),
+        });
+        Ok(backends.collect())
     }
 
     /// A connection of the target, and learns from it what its server is.
@@ -218,12 +244,7 @@ impl TargetBuilder {
         connect: &ConnectParams,
         backend: &BackendConfig,
     ) -> PoolMember {
-        let mut params = connect.clone();
-        params.host.clone_from(&backend.host);
-        params.port = if backend.port == 0 { driver.default_port() } else { backend.port };
-        if backend.use_ssl {
-            params.tls = params.tls.max(TlsMode::Required);
-        }
+        let params = member_params(driver, connect, backend);
         PoolMember {
             name: backend.name(),
             backend: Arc::new(DriverBackend::new(Arc::clone(driver), params)),
@@ -246,6 +267,51 @@ impl TargetBuilder {
         let mut next = self.next_generation.lock().unwrap_or_else(PoisonError::into_inner);
         *next += 1;
         *next
+    }
+}
+
+fn member_params(
+    driver: &Arc<dyn Driver>,
+    connect: &ConnectParams,
+    backend: &BackendConfig,
+) -> ConnectParams {
+    let mut params = connect.clone();
+    params.host.clone_from(&backend.host);
+    params.port = if backend.port == 0 { driver.default_port() } else { backend.port };
+    if backend.use_ssl {
+        params.tls = params.tls.max(TlsMode::Required);
+    }
+    params
+}
+
+/// One server of a target as operators reach it.
+pub struct AdminBackend {
+    driver: Arc<dyn Driver>,
+    params: ConnectParams,
+    backend: BackendConfig,
+}
+
+impl AdminBackend {
+    /// The server.
+    #[must_use]
+    pub fn backend(&self) -> &BackendConfig {
+        &self.backend
+    }
+
+    /// Opens a session for one call.
+    ///
+    /// # Errors
+    /// What connecting fails with; `FAILED_PRECONDITION` where the engine has no sessions.
+    pub fn connect(&self) -> HarvestResult<Box<dyn AdminConnection>> {
+        self.driver.connect_admin(&self.params)
+    }
+}
+
+impl std::fmt::Debug for AdminBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminBackend")
+            .field("hostgroup_id", &self.backend.hostgroup_id)
+            .finish_non_exhaustive()
     }
 }
 

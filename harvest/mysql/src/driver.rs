@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use harvest::{
-    ConnectParams, Connection, Dialect, Driver, HarvestCode, HarvestError, HarvestResult, Protocol, TlsMode,
+    AdminConnection, ConnectParams, Connection, Dialect, Driver, HarvestCode, HarvestError, HarvestResult,
+    Protocol, TlsMode,
 };
 use mysql::{ClientIdentity, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
 
+use crate::admin::MysqlAdmin;
 use crate::connection::MysqlConnection;
 use crate::dialect::MysqlDialect;
 use crate::error;
@@ -42,6 +44,11 @@ impl Driver for MysqlDriver {
     fn connect(&self, params: &ConnectParams) -> HarvestResult<Box<dyn Connection>> {
         let (conn, opts) = open(params)?;
         Ok(Box::new(MysqlConnection::open(conn, opts)?))
+    }
+
+    fn connect_admin(&self, params: &ConnectParams) -> HarvestResult<Box<dyn AdminConnection>> {
+        let (conn, _) = open(params)?;
+        Ok(Box::new(MysqlAdmin::open(conn)?))
     }
 }
 

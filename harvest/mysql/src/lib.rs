@@ -1,6 +1,7 @@
 //! MySQL and MariaDB behind the database seam: driver, connection, dialects, metadata; it knows no tool and no other engine.
 
 mod account;
+mod admin;
 mod connection;
 mod decode;
 mod dialect;

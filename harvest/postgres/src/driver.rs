@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harvest::{
-    ConnectParams, Connection, Dialect, Driver, HarvestCode, HarvestError, HarvestResult, Protocol, TlsMode,
+    AdminConnection, ConnectParams, Connection, Dialect, Driver, HarvestCode, HarvestError, HarvestResult,
+    Protocol, TlsMode,
 };
 use postgres::config::SslMode;
 use postgres::{Config, NoTls};
 
+use crate::admin::PostgresAdmin;
 use crate::connection::PostgresConnection;
 use crate::dialect::PostgresDialect;
 use crate::{error, tls};
@@ -44,6 +46,15 @@ impl Driver for PostgresDriver {
         }
         .map_err(|e| connect_error(&e))?;
         Ok(Box::new(PostgresConnection::open(client, connector.map(Arc::new))?))
+    }
+
+    fn connect_admin(&self, params: &ConnectParams) -> HarvestResult<Box<dyn AdminConnection>> {
+        let config = config(params);
+        let client = match tls::connector(params)? {
+            Some(connector) => config.connect(connector),
+            None => config.connect(NoTls),
+        };
+        Ok(Box::new(PostgresAdmin::open(client.map_err(|e| connect_error(&e))?)?))
     }
 }
 

@@ -1,6 +1,7 @@
 //! PostgreSQL behind the database seam: driver, connection, dialect, metadata; it knows no tool and no other engine.
 
 mod account;
+mod admin;
 mod connection;
 mod decode;
 mod dialect;
