@@ -12,6 +12,8 @@ mod options;
 mod relations;
 mod run;
 mod summaries;
+#[cfg(test)]
+mod tests;
 mod triage;
 
 pub use facts::{

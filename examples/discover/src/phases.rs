@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use bridge_ai::Facts;
 use bridge_host::{Host, HostConfig, TargetSpec};
-use mcp::{CallContext, Caller, Scope};
+use mcp::{CallContext, Caller, Scope, ToolSet};
 
 use crate::args::Args;
+use crate::model;
 use crate::report::{self, Phase};
 use crate::sample;
 use crate::screen::{progress, say};
@@ -31,20 +32,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn both(args: &Args, host: &Host, name: &str) -> Result<(), Failure> {
-    say(&format!("phase 1: harvesting {name}"));
-    let harvested = host.harvest(name, |step| progress(&format!("phase 1: {}", step.stage)))?;
-    say(&format!(
-        "phase 1: {} objects, {} references that nobody declared",
-        harvested.objects, harvested.inferred_relationships
-    ));
-    for warning in &harvested.warnings {
-        say(&format!("  {warning}"));
-    }
     let cx = CallContext::new(Caller::new("discover", Scope::Full), QUERY);
     let tools = host.registry().tool_set(QUERY);
-    let phase =
-        "Phase 1 only: every statement comes from the schema and the data, none from a model.".to_owned();
-    let facts = Facts::read(tools.as_ref(), &cx, name, Some(harvested.run_id), REPORT_OBJECTS_MAX)?;
+    let run_id = match open_run(args, tools.as_ref(), &cx, name)? {
+        Some(run_id) => {
+            say(&format!("phase 1: going on with run {run_id}, which is not described to its end"));
+            run_id
+        }
+        None => harvest(host, name)?,
+    };
+    let phase = match &args.llm {
+        None => {
+            "Phase 1 only: every statement comes from the schema and the data, none from a model.".to_owned()
+        }
+        Some(url) => {
+            let llm = model::client(args, url)?;
+            let outcome = model::describe(args, tools.as_ref(), llm.as_ref(), &cx, name, run_id)?;
+            format!("Phase 2 {}", model::sentence(&outcome))
+        }
+    };
+    let facts = Facts::read(tools.as_ref(), &cx, name, Some(run_id), REPORT_OBJECTS_MAX)?;
     for (file, text) in [
         ("report.html", report::html(&facts, &Phase(&phase))),
         ("report.md", report::markdown(&facts, &Phase(&phase))),
@@ -54,6 +61,32 @@ fn both(args: &Args, host: &Host, name: &str) -> Result<(), Failure> {
         say(&format!("wrote {}", path.display()));
     }
     Ok(())
+}
+
+fn harvest(host: &Host, name: &str) -> Result<i64, Failure> {
+    say(&format!("phase 1: harvesting {name}"));
+    let harvested = host.harvest(name, |step| progress(&format!("phase 1: {}", step.stage)))?;
+    say(&format!(
+        "phase 1: {} objects, {} references that nobody declared",
+        harvested.objects, harvested.inferred_relationships
+    ));
+    for warning in &harvested.warnings {
+        say(&format!("  {warning}"));
+    }
+    Ok(harvested.run_id)
+}
+
+/// The run of an agent run that an earlier call left open.
+fn open_run(args: &Args, tools: &dyn ToolSet, cx: &CallContext, name: &str) -> Result<Option<i64>, Failure> {
+    let (Some(_), Some(model)) = (&args.llm, &args.model) else { return Ok(None) };
+    let mut wanted = serde_json::Map::new();
+    wanted.insert("target_id".to_owned(), name.into());
+    wanted.insert("status".to_owned(), "running".into());
+    let listed = tools.call(cx, "agent.run_list", wanted)?.structured_value().unwrap_or_default();
+    let rows = listed.get("agent_runs").and_then(serde_json::Value::as_array);
+    let ours =
+        |row: &&serde_json::Value| row.get("model_name").and_then(|m| m.as_str()) == Some(model.as_str());
+    Ok(rows.and_then(|rows| rows.iter().find(ours)).and_then(|row| row.get("run_id")?.as_i64()))
 }
 
 fn target(args: &Args) -> Result<TargetSpec, Failure> {
