@@ -17,6 +17,9 @@ use serde_json::json;
 pub use deps::AiDeps;
 pub use history::{AiHistory, HistoryRow};
 
+pub(crate) use models::{Usage, cached_word, usage_of};
+pub(crate) use tool::{Ask, Reply, bad};
+
 use tool::{Facts, add};
 
 /// The finer scopes of `/mcp/ai` that a token's plain scope holds.
@@ -41,6 +44,22 @@ pub fn ai_tools(deps: &AiDeps) -> Toolbox {
 
 fn model_tools(toolbox: Toolbox, deps: &AiDeps) -> Toolbox {
     let open = ToolAnnotations { open_world_hint: true, ..ToolAnnotations::READ_VARYING };
+    let toolbox = add(
+        toolbox,
+        deps,
+        crate::nl2sql::convert,
+        Facts::new("ai.nl2sql_convert", "Turn a question into SQL", "ai:llm", open)
+            .says(
+                "Turns a question in plain words into one read-only statement for a target, from a stored question or with \
+                 the model. The statement has passed the gate, reads only tables of the catalog and can be planned by the \
+                 engine; it is not run: look at it, then run it with run_sql_readonly.",
+            )
+            .answers_of_a_target()
+            .example(
+                "Revenue by country",
+                json!({"natural_language": "Total of orders by country of the customer in 2024", "schema": "main"}),
+            ),
+    );
     let toolbox = add(
         toolbox,
         deps,

@@ -16,7 +16,8 @@ use crate::error::HostError;
 /// The endpoint of models, detector and text to SQL.
 pub(crate) const AI: &str = "/mcp/ai";
 
-pub(crate) const AI_INSTRUCTIONS: &str = "Language models, vectors and the detector in front of every statement. \
+pub(crate) const AI_INSTRUCTIONS: &str = "Text to SQL, language models, vectors and the detector in front of every statement. \
+ai.nl2sql_convert turns a question into one verified SELECT, which it does not run. \
 ai.status shows what is configured; ai.embed and ai.rerank work without any provider. \
 ai.anomaly_check judges a statement without running it.";
 
@@ -68,6 +69,7 @@ impl AiSide {
             .set_config(config.detector.clone())
             .map_err(|e| ai_core::AiError::invalid(e.to_string()))?;
         self.deps.history.configure(config.history_enabled, config.history_rows_max, config.history_ttl_s);
+        self.deps.nl2sql.store(Arc::new(config.nl2sql.clone()));
         self.hook(config.detector.fail_closed);
         Ok(())
     }

@@ -29,6 +29,6 @@ pub use ops::{
     prometheus_text,
 };
 pub use paging::{Page, PageSigner, key_page, page};
-pub use query::{add_query_tools, query_tools};
+pub use query::{PlanSummary, add_query_tools, plan_summary, query_tools};
 pub use schema::{OutputSchema, input_schema};
 pub use toolbox::{NoArgs, QueryTool, Toolbox, parse};

@@ -18,8 +18,19 @@ mod sample_rows;
 mod shared;
 mod table_profile;
 
+use harvest::DialectName;
+use serde_json::Value;
+
 use crate::deps::ToolDeps;
 use crate::toolbox::Toolbox;
+
+pub use explain_plan::Summary as PlanSummary;
+
+/// What to look at first in the rows that an EXPLAIN of `dialect` gave.
+#[must_use]
+pub fn plan_summary(dialect: DialectName, rows: &[Vec<Value>]) -> PlanSummary {
+    explain_plan::read_plan(dialect, rows).summary
+}
 
 /// The tools of inventory, structure, profiles, samples and SQL.
 #[must_use]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use ai_core::LlmClient;
 use ai_core_anomaly::Detector;
 use ai_core_llm::LlmService;
+use arc_swap::ArcSwap;
 use mcp_tools::ToolDeps;
 
 use super::history::AiHistory;
+use crate::nl2sql::Nl2SqlConfig;
 
 /// Everything that the tools need. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub struct AiDeps {
     pub detector: Arc<Detector>,
     /// What was asked.
     pub history: Arc<AiHistory>,
+    /// Settings of text to SQL, swapped while it runs.
+    pub nl2sql: Arc<ArcSwap<Nl2SqlConfig>>,
 }
 
 impl AiDeps {
@@ -34,7 +38,7 @@ impl AiDeps {
         detector: Arc<Detector>,
         history: Arc<AiHistory>,
     ) -> Self {
-        Self { tools, model: Arc::new(service.clone()), service, detector, history }
+        Self { tools, model: Arc::new(service.clone()), service, detector, history, nl2sql: Arc::default() }
     }
 
     /// Puts another model in place of the service's providers.

@@ -63,13 +63,13 @@ fn yes() -> bool {
 
 /// Tokens.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Tokens read.
-    pub(super) input_tokens: u64,
+    pub(crate) input_tokens: u64,
     /// Tokens written.
-    pub(super) output_tokens: u64,
+    pub(crate) output_tokens: u64,
     /// Whether the numbers are guessed from the text.
-    pub(super) estimated: bool,
+    pub(crate) estimated: bool,
 }
 
 /// Milliseconds of each stage.
@@ -118,7 +118,7 @@ pub(super) struct LlmAnswer {
     timings_ms: Timings,
 }
 
-pub(super) fn cached_word(response: &LlmResponse) -> &'static str {
+pub(crate) fn cached_word(response: &LlmResponse) -> &'static str {
     match response.cached {
         ai_core::LlmCached::Miss => "miss",
         ai_core::LlmCached::Exact => "exact",
@@ -126,7 +126,7 @@ pub(super) fn cached_word(response: &LlmResponse) -> &'static str {
     }
 }
 
-pub(super) fn usage_of(response: &LlmResponse) -> Usage {
+pub(crate) fn usage_of(response: &LlmResponse) -> Usage {
     let usage = response.usage;
     Usage { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens, estimated: usage.estimated }
 }

@@ -27,6 +27,7 @@ pub(super) struct Facts {
     annotations: ToolAnnotations,
     scope: &'static str,
     example: Option<(&'static str, Value)>,
+    of_target: bool,
 }
 
 impl Facts {
@@ -36,11 +37,17 @@ impl Facts {
         scope: &'static str,
         annotations: ToolAnnotations,
     ) -> Self {
-        Self { name, title, description: "", annotations, scope, example: None }
+        Self { name, title, description: "", annotations, scope, example: None, of_target: false }
     }
 
     pub(super) fn says(mut self, description: &'static str) -> Self {
         self.description = description;
+        self
+    }
+
+    /// Answers carry the target and the run that they are about.
+    pub(super) fn answers_of_a_target(mut self) -> Self {
+        self.of_target = true;
         self
     }
 
@@ -51,14 +58,14 @@ impl Facts {
 }
 
 /// One call on its way.
-pub(super) struct Ask<'a> {
-    pub(super) deps: &'a AiDeps,
-    pub(super) call: Call<'a>,
+pub(crate) struct Ask<'a> {
+    pub(crate) deps: &'a AiDeps,
+    pub(crate) call: Call<'a>,
 }
 
 impl Ask<'_> {
     /// Who asks.
-    pub(super) fn caller(&self) -> &str {
+    pub(crate) fn caller(&self) -> &str {
         &self.call.cx.caller.token_name
     }
 
@@ -69,7 +76,7 @@ impl Ask<'_> {
     }
 
     /// The call in the words of the AI side; the guard keeps the cancellation joined.
-    pub(super) fn ai_call(&self) -> (AiCall, impl Sized + use<>) {
+    pub(crate) fn ai_call(&self) -> (AiCall, impl Sized + use<>) {
         let token = CancelToken::new();
         let mine = token.clone();
         let guard = self.call.cx.cancel.on_cancel(move || mine.cancel());
@@ -136,14 +143,14 @@ impl Paging {
 }
 
 /// An argument that does not fit.
-pub(super) fn bad(argument: &str, message: impl Into<String>) -> ToolError {
+pub(crate) fn bad(argument: &str, message: impl Into<String>) -> ToolError {
     ToolError::invalid(message).with("argument", argument)
 }
 
 /// What an answer is: its keys, and what goes around them.
-pub(super) struct Reply<R> {
-    pub(super) body: R,
-    pub(super) frame: Frame,
+pub(crate) struct Reply<R> {
+    pub(crate) body: R,
+    pub(crate) frame: Frame,
 }
 
 impl<R> Reply<R> {
@@ -175,11 +182,13 @@ where
 
     fn spec(&self) -> ToolSpec {
         let facts = &self.facts;
+        let output = OutputSchema::of::<R>();
+        let output = if facts.of_target { output.target().run() } else { output };
         let mut spec = ToolSpec::new(facts.name, facts.description, input_schema::<Q>(), facts.annotations)
             .with_title(facts.title)
             .with_toolset("ai")
             .with_named_scope(facts.scope)
-            .with_output(OutputSchema::of::<R>().build());
+            .with_output(output.build());
         // The finer scope decides, except that nothing destructive follows from it alone.
         spec.scope = if facts.annotations.destructive_hint { Scope::Full } else { Scope::Read };
         match &facts.example {

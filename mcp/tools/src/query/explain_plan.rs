@@ -13,17 +13,18 @@ const DEPTH_MAX: usize = 200;
 
 /// What to look at first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
-pub(super) struct Summary {
+#[non_exhaustive]
+pub struct Summary {
     /// Rows that the engine expects.
-    pub(super) estimated_rows: Option<f64>,
+    pub estimated_rows: Option<f64>,
     /// Cost in the engine's own unit.
-    pub(super) estimated_cost: Option<f64>,
+    pub estimated_cost: Option<f64>,
     /// Tables that are read in full.
-    pub(super) full_scans: Vec<String>,
+    pub full_scans: Vec<String>,
     /// Indexes that are used.
-    pub(super) indexes_used: Vec<String>,
+    pub indexes_used: Vec<String>,
     /// Measured time in milliseconds, with analyze.
-    pub(super) actual_ms: Option<f64>,
+    pub actual_ms: Option<f64>,
 }
 
 impl Summary {
