@@ -12,7 +12,8 @@ use mcp::{Change, ChangeFeed, Endpoint, ServerInfo, ToolHandler as _};
 use mcp_config::{AdminSession, AdminSql};
 use mcp_server::{Server, ServerBuilder};
 use mcp_tools::{
-    CallBook, CallerNames, CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources, OpsDeps, ToolDeps, add_catalog_tools, config_tools, query_tools,
+    AuditLog, CallBook, CallerNames, CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources,
+    OpsDeps, ToolDeps, add_catalog_tools, config_tools, query_tools,
 };
 
 use crate::ai::{AI, AI_INSTRUCTIONS, AiSide, AiSwitch};
@@ -21,7 +22,7 @@ use crate::config::HostConfig;
 use crate::configuration;
 use crate::drivers;
 use crate::error::HostError;
-use crate::ops::{self, BookHooks, BookLayer};
+use crate::ops::{self, AuditLayer, BookHooks, BookLayer};
 use crate::rag;
 use crate::runtime::{HostRuntime, Parts, TableDirectory};
 
@@ -71,8 +72,10 @@ impl Host {
         let gateway = Gateway::new(drivers::all(), Arc::clone(&directory) as _, config.settings.clone());
         let log = Arc::new(CallLog::default());
         let book = CallBook::new();
+        let audit = Arc::new(AuditLayer::default());
         let layers: Vec<Arc<dyn ToolLayer>> = vec![
             Arc::new(BookLayer(Arc::clone(&book))),
+            Arc::clone(&audit) as _,
             Arc::new(ObserverLayer::new(Arc::clone(&log) as _)),
         ];
         let registry = Arc::new(ToolHandlerRegistry::with_layers(NameStyle::Dotted, layers));
@@ -114,6 +117,7 @@ impl Host {
         registry.register(rag::RAG, Arc::new(bridge_ai::rag_tools(&rag)))?;
         let names = Arc::clone(&runtime);
         let callers: CallerNames = Arc::new(move || names.token_names(QUERY));
+        audit.start(AuditLog::open(&store("audit_path")?.path)?);
         ops::register(&registry, &OpsDeps::new(deps.clone(), Arc::clone(&book), callers))?;
         Ok(Self { book, gateway, catalog, registry, deps, memory, prompts, rag, ai, changes, admin, runtime })
     }

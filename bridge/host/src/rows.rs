@@ -144,6 +144,11 @@ pub(crate) fn targets(
         if let Some(profile) = profiles.get(row.text("auth_profile_id")) {
             credential(&mut target, profile, candidate, extra.get(id))?;
         }
+        if let Some(profile) = row.optional("admin_auth_profile_id").and_then(|id| profiles.get(id)) {
+            let mut operations = TargetConfig::new(id, protocol, group);
+            credential(&mut operations, profile, candidate, extra.get(id))?;
+            target.admin = Some(operations.connect);
+        }
         targets.push(target);
     }
     Ok(targets)

@@ -1,5 +1,7 @@
 //! The AI-free tool handlers of the endpoints, one file a tool; it knows no driver and no transport.
 
+mod admin;
+mod audit;
 mod cache;
 mod config;
 mod deps;
@@ -15,6 +17,8 @@ mod toolbox;
 #[cfg(test)]
 mod tests;
 
+pub use admin::admin_tools;
+pub use audit::{AuditLog, AuditRow};
 pub use cache::cache_tools;
 pub use config::config_tools;
 pub use deps::{Call, Frame, ToolDeps, argument_error, call_scope, is_not_found, too_large, wire_bytes};
