@@ -29,6 +29,9 @@ const SERVER_THREADS: usize = 2;
 /// Version that MySQL clients read when the backend cannot be asked.
 const MYSQL_VERSION: &str = "8.0.0-penstock";
 
+/// A host lets the detector only record; a proxy in front of applications refuses attacks from its first start on.
+const FIRST_SETTINGS: &[&str] = &["enabled=true", "anomaly_enabled=true", "anomaly_mode=auto"];
+
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     args.check()?;
     let users = Users::parse(&args.users)?;
@@ -75,13 +78,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// Puts the settings of the command line into use through the same verbs that an operator has.
 fn set_variables(args: &Args, host: &Host) -> Result<(), Failure> {
     let operator = AdminSession::local();
-    for setting in &args.genai {
+    let mut settings: Vec<&str> = args.genai.iter().map(String::as_str).collect();
+    let is_first = host.admin().is_first_start();
+    if is_first {
+        settings.splice(0..0, FIRST_SETTINGS.iter().copied());
+    }
+    for setting in &settings {
         let (name, value) = setting.split_once('=').ok_or("--genai: write NAME=VALUE")?;
         let statement = format!("SET genai-{name} = '{}'", value.replace('\'', "''"));
         host.admin().execute(&operator, &statement, &[], 1)?;
     }
-    if !args.genai.is_empty() {
+    if !settings.is_empty() {
         host.admin().execute(&operator, "LOAD GENAI VARIABLES TO RUNTIME", &[], 1)?;
+    }
+    if is_first {
+        host.admin().execute(&operator, "SAVE GENAI VARIABLES TO DISK", &[], 1)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 mod support;
 
 use mysql::prelude::Queryable as _;
-use support::{FakeModel, Gateway, mariadb_url, postgres_url, program, run, skipped};
+use support::{FakeModel, Gateway, feed, mariadb_url, postgres_url, program, run, skipped};
 
 const INJECTION: &str =
     "SELECT 1 FROM dual WHERE 'a' = '' OR 1=1 UNION SELECT table_name FROM information_schema.tables -- '";
@@ -17,7 +17,7 @@ fn mariadb_clients_are_served_and_judged() {
         return skipped("the program mariadb is missing");
     }
     let gateway = Gateway::start(&[&url], &[]);
-    let sql = |text: &str| run(gateway.mariadb("mysql").args(["--force", "-N", "-B", "-e", text]));
+    let sql = |text: &str| feed(gateway.mariadb("mysql").args(["--force", "-N", "-B"]), text);
     assert_eq!(sql("SELECT 1+1").0, "2\n");
     let (out, err) = sql(&format!("{INJECTION}\n; SELECT 3"));
     assert!(err.contains("1313") && err.contains("Query refused by security policy (incident"), "{err}");
@@ -44,6 +44,7 @@ fn mysql_prepared_statements_are_judged_in_both_phases() {
         .ip_or_hostname(Some("127.0.0.1"))
         .tcp_port(gateway.port("mysql"))
         .prefer_socket(false)
+        .db_name(Some("mysql"))
         .user(Some("app"))
         .pass(Some("secret"));
     let mut client = mysql::Conn::new(options).expect("connects");
@@ -57,8 +58,8 @@ fn mysql_prepared_statements_are_judged_in_both_phases() {
     assert!(error.contains("1313"), "{error}");
     let error = client.prep("LLM: hello").expect_err("refused").to_string();
     assert!(error.contains("FAILED_PRECONDITION"), "{error}");
-    let big: Option<String> = client.query_first("SELECT REPEAT('x', 20000000)").expect("a large value");
-    assert_eq!(big.map(|text| text.len()), Some(20_000_000));
+    let big: Option<String> = client.query_first("SELECT REPEAT('x', 10000000)").expect("a large value");
+    assert_eq!(big.map(|text| text.len()), Some(10_000_000));
     let count = client
         .query_iter("SELECT seq FROM seq_1_to_200000")
         .expect("streams")
@@ -66,7 +67,7 @@ fn mysql_prepared_statements_are_judged_in_both_phases() {
         .count();
     assert_eq!(count, 200_000);
     let metrics = gateway.metrics();
-    assert!(metrics.contains("gateway_prepares_total 3\n"), "{metrics}");
+    assert!(metrics.contains("\ngateway_prepares_total 3\n"), "{metrics}");
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn prefix_queries_are_answered_as_rows() {
     let url = format!("llm_provider_url={}", model.url);
     let genai = ["enabled=true", "llm_enabled=true", "llm_provider=generic", "llm_provider_model=fake", &url];
     let gateway = Gateway::start(&[&file], &genai.map(|setting| ["--genai", setting]).concat());
-    let mysql = |text: &str| run(gateway.mariadb("mysql").args(["--force", "-B", "-e", text]));
+    let mysql = |text: &str| feed(gateway.mariadb("mysql").args(["--force", "-B"]), text);
     let pg = |text: &str| run(gateway.psql("postgres").args(["-A", "-t", "-c", text]));
     for form in ["LLM: two and two?", "  llm: two and two?", "/* LLM: */ two and two?"] {
         let (out, err) = mysql(form);
@@ -173,7 +174,7 @@ fn prefix_queries_are_answered_as_rows() {
     let write = r#"GENAI: {"type":"rerank","query":"red","document_from_sql":{"query":"DELETE FROM fruit"}}"#;
     let (out, err) = mysql(&format!("{write}\n; SELECT COUNT(*) AS left_over FROM fruit"));
     assert!(err.contains("1227") && err.contains("PERMISSION_DENIED"), "{err}");
-    assert_eq!(out, "left_over\n2\n");
+    assert_eq!(out, "left_over\n2\n", "{err}");
     let (_, err) = mysql("GENAI: {not json");
     assert!(err.contains("1105") && err.contains("INVALID_ARGUMENT"), "{err}");
 }
@@ -217,9 +218,10 @@ fn a_sqlite_file_is_served_on_both_wires() {
         "SELECT id, name FROM fruit WHERE id = 2",
     ]));
     assert_eq!(out, "2|red apple\n", "{err}");
-    let (_, err) = run(gateway
-        .mariadb("mysql")
-        .args(["-e", "SELECT * FROM fruit WHERE id = 1 OR 1=1 UNION SELECT 1,name FROM sqlite_master --"]));
+    let (_, err) = run(gateway.mariadb("mysql").args([
+        "-e",
+        "SELECT * FROM fruit WHERE name = 'x' OR 1=1 UNION SELECT 1, sql FROM sqlite_master -- '",
+    ]));
     assert!(err.contains("1313"), "{err}");
 }
 

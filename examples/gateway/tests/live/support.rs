@@ -41,6 +41,17 @@ pub(crate) fn run(command: &mut Command) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
+/// The same, with statements on standard input.
+pub(crate) fn feed(command: &mut Command, statements: &str) -> (String, String) {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the client starts");
+    // Short texts fit into the pipe, so nobody waits for anybody.
+    child.stdin.take().expect("piped").write_all(statements.as_bytes()).expect("the client reads");
+    let output = child.wait_with_output().expect("the client ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
 /// A SQLite file with two rows, as a backend.
 pub(crate) fn sample(folder: &std::path::Path) -> String {
     let path = folder.join("fruit.db");
@@ -114,7 +125,7 @@ impl Gateway {
 
     pub(crate) fn mariadb_as(&self, port: &str, user: &str, password: &str) -> Command {
         let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "--skip-ssl", "--protocol=tcp", "-h", "127.0.0.1"]);
+        command.args(["--no-defaults", "--skip-ssl", "--comments", "--protocol=tcp", "-h", "127.0.0.1"]);
         command.args(["-P", &self.port(port).to_string(), "-u", user, &format!("-p{password}")]);
         command
     }
