@@ -7,7 +7,7 @@
 //! config.targets.push(TargetSpec::parse("shop=sqlite:/data/shop.db")?);
 //! let host = Host::open(config)?;
 //! let token = host.issue_token("/mcp/query", "analyst", mcp::Scope::Read)?;
-//! host.harvest("shop", &mut |_| {})?;
+//! host.harvest("shop", |_: &bridge_host::HarvestProgress| {})?;
 //! let server = host.server_builder().build()?;
 //! # let _ = (token, server);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
