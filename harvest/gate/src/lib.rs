@@ -12,6 +12,7 @@ mod refusal;
 mod rewrite;
 mod show;
 mod text;
+mod uses;
 mod walk;
 
 pub use check::check;
@@ -21,3 +22,4 @@ pub use functions::{is_allowed_function, refusal_of_function};
 pub use objects::{check_default_schema, is_denied_object};
 pub use pragma::is_allowed_pragma;
 pub use text::{quote_identifier, quote_literal};
+pub use uses::{ColumnUses, NameUse, OutputUse, RelationUse, column_uses, fold_identifier, identifiers};

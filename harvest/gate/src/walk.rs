@@ -14,6 +14,7 @@ use sqlparser::ast::{
 
 use crate::objects::{denial, is_denied_object};
 use crate::refusal::{refuse, unknown};
+use crate::uses::{ColumnUses, fold_identifier, has_star};
 
 /// The walk over one statement.
 pub(crate) struct Walk<'p> {
@@ -23,11 +24,30 @@ pub(crate) struct Walk<'p> {
     functions: BTreeSet<String>,
     /// Names of common table expressions in sight.
     ctes: Vec<String>,
+    /// What is named; set for a walk that only looks and judges no function and no object.
+    uses: Option<ColumnUses>,
 }
 
 impl<'p> Walk<'p> {
     pub(crate) fn new(dialect: DialectName, policy: &'p GatePolicy) -> Self {
-        Self { dialect, policy, tables: BTreeSet::new(), functions: BTreeSet::new(), ctes: Vec::new() }
+        Self {
+            dialect,
+            policy,
+            tables: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            ctes: Vec::new(),
+            uses: None,
+        }
+    }
+
+    /// A walk that gathers what is named and judges no function and no object.
+    pub(crate) fn looking(dialect: DialectName, policy: &'p GatePolicy) -> Self {
+        Self { uses: Some(ColumnUses::default()), ..Self::new(dialect, policy) }
+    }
+
+    /// What a looking walk has gathered.
+    pub(crate) fn uses(self) -> ColumnUses {
+        self.uses.unwrap_or_default()
     }
 
     /// Tables and functions that were named, sorted.
@@ -95,6 +115,9 @@ impl<'p> Walk<'p> {
         }
         for cte in cte_tables {
             let Cte { alias, query, from, materialized: _, closing_paren_token: _ } = cte;
+            if let Some(uses) = &mut self.uses {
+                uses.ctes.push(fold_identifier(self.dialect, &alias.name.value));
+            }
             if from.is_some() {
                 return unknown("a clause of another engine");
             }
@@ -121,6 +144,9 @@ impl<'p> Walk<'p> {
             SetExpr::Table(table) => {
                 let name = table.table_name.as_ref().map(|i| (i.value.clone(), i.quote_style));
                 let Some((name, _)) = name else { return unknown("TABLE without a name") };
+                if let Some(uses) = &mut self.uses {
+                    uses.whole(self.dialect, table.schema_name.as_ref().map(|s| s.value.as_str()), &name);
+                }
                 self.relation(table.schema_name.as_ref().map(|s| s.value.clone()), name)
             }
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
@@ -182,6 +208,7 @@ impl<'p> Walk<'p> {
         if foreign {
             return unknown("a clause of another engine");
         }
+        let entered = self.uses.as_mut().map(ColumnUses::enter);
         if let Some(Distinct::On(on)) = distinct {
             self.exprs(on)?;
         }
@@ -198,6 +225,9 @@ impl<'p> Walk<'p> {
             if let NamedWindowExpr::WindowSpec(spec) = &window.1 {
                 self.window(spec)?;
             }
+        }
+        if let (Some(uses), Some(select)) = (&mut self.uses, entered) {
+            uses.leave(select, has_star(projection));
         }
         Ok(())
     }
@@ -289,6 +319,9 @@ impl<'p> Walk<'p> {
 
     /// Notes a table and refuses a denied one.
     fn relation(&mut self, schema: Option<String>, name: String) -> HarvestResult<()> {
+        if self.uses.is_some() {
+            return Ok(());
+        }
         if is_denied_object(self.dialect, schema.as_deref(), &name, self.policy) {
             return Err(denial(&name));
         }

@@ -1,7 +1,8 @@
 //! What an operator sets: targets, backends and bounds as plain values; it does not know where they are stored.
 
-use harvest::{BackendStatus, ConnectParams, PoolConfig, Protocol};
+use harvest::{BackendStatus, ConnectParams, PoolConfig, Protocol, Secret};
 
+use crate::columns::ColumnRule;
 use crate::cost::CostRule;
 
 /// How much of a statement's text logs and event tables carry.
@@ -78,6 +79,10 @@ pub struct Settings {
     pub hooks_fail_closed: bool,
     /// Bounds on what the engine expects of a caller's statement.
     pub cost_rules: Vec<CostRule>,
+    /// Who may see which columns, and how.
+    pub column_rules: Vec<ColumnRule>,
+    /// Secret of the `hash` action; empty for one that lives as long as the process.
+    pub column_hash_key: Secret,
 }
 
 impl Default for Settings {
@@ -96,6 +101,8 @@ impl Default for Settings {
             digest_entries_max: 20_000,
             hooks_fail_closed: false,
             cost_rules: Vec::new(),
+            column_rules: Vec::new(),
+            column_hash_key: Secret::default(),
         }
     }
 }

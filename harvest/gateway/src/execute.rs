@@ -38,6 +38,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) cell_bytes_max: usize,
     /// Columns that a rewritten statement must keep.
     pub(crate) columns: Option<(&'a [String], i64)>,
+    /// Whether column rules were applied, which holds for the dialect of the judgement only.
+    pub(crate) guarded: bool,
 }
 
 impl Gateway {
@@ -79,6 +81,11 @@ fn judge_again(
 ) -> HarvestResult<Option<CheckedStatement>> {
     if dialect.name() == execution.dialect.name() {
         return Ok(None);
+    }
+    if execution.guarded {
+        let message = "column rules guard this target, and its servers are of two engines";
+        return Err(HarvestError::new(HarvestCode::FailedPrecondition, message)
+            .with("remedy", "an operator puts the servers of each engine into a group of their own"));
     }
     let checked = dialect.check(execution.text, &execution.target.policy)?;
     let schema = execution.target.schema_of(execution.schema);

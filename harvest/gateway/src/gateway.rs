@@ -10,6 +10,7 @@ use harvest::{
 use serde::Serialize;
 
 use crate::cache::ResultCache;
+use crate::columns::{HashKey, ShapeCache};
 use crate::config::{BackendDirectory, Settings, TargetConfig};
 use crate::digests::{DigestSample, DigestStats};
 use crate::hooks::HookRegistry;
@@ -43,6 +44,9 @@ pub struct Gateway {
     pub(crate) statistics: Statistics,
     observers: ArcSwap<Vec<Arc<dyn StatementObserver>>>,
     pub(crate) watchdog: Watchdog,
+    pub(crate) shape_cache: ShapeCache,
+    /// Secret of hashed columns where configuration sets none.
+    pub(crate) hash_key: HashKey,
 }
 
 impl Gateway {
@@ -79,6 +83,8 @@ impl Gateway {
                 statistics: Statistics::default(),
                 observers: ArcSwap::from_pointee(Vec::new()),
                 watchdog,
+                shape_cache: ShapeCache::default(),
+                hash_key: HashKey::random(),
             }
         })
     }

@@ -1,6 +1,7 @@
 //! The statement pipeline of the database side: rules, hooks, gate, cache, targets, pools and digests; it knows no agent protocol.
 
 mod cache;
+mod columns;
 mod config;
 mod cost;
 mod digests;
@@ -24,6 +25,7 @@ mod watchdog;
 mod tests;
 
 pub use cache::{CacheCounters, CacheEntryInfo, CacheStats, CacheTarget, ResultCache};
+pub use columns::{ColumnAction, ColumnRule};
 pub use config::{
     BackendConfig, BackendDirectory, CacheSettings, LogSql, Settings, StaticDirectory, TargetConfig,
 };

@@ -135,6 +135,19 @@ impl Gateway {
         Ok(outcome)
     }
 
+    /// Tables and views of a target, for policies that judge statements.
+    pub(crate) fn read_objects(
+        &self,
+        target: &Target,
+        request: &MetadataRequest,
+        limit: (u64, Layer),
+        scope: &CallScope,
+    ) -> HarvestResult<Vec<harvest::ObjectMeta>> {
+        let mut outcome = blank(target);
+        self.read_metadata(target, request, limit, scope, &mut (), &mut outcome)?;
+        Ok(outcome.snapshot.objects)
+    }
+
     fn read_metadata(
         &self,
         target: &Target,

@@ -9,6 +9,7 @@ use harvest::{
 };
 
 use crate::cache::{CacheInsert, CacheKey, Lookup};
+use crate::columns::{self, ColumnRules, ColumnSink, HashKey, Transform};
 use crate::config::LogSql;
 use crate::cost;
 use crate::execute::Execution;
@@ -85,6 +86,9 @@ struct Passed {
     statement: Arc<CheckedStatement>,
     limits: EffectiveLimits,
     layer: Layer,
+    columns: Transform,
+    /// Which column rules the result belongs to.
+    columns_generation: u64,
 }
 
 impl Gateway {
@@ -218,7 +222,10 @@ impl Gateway {
         let statement = self.judge(job, &target, dialect)?;
         job.kind = Some(statement.kind);
         let (limits, layer) = effective_limits(job, &target);
-        Ok(Decision::Run(Passed { target, dialect, statement, limits, layer }))
+        let (columns, columns_generation) = self
+            .guard_columns(job, &target, dialect, &statement)
+            .inspect_err(|_| self.statistics.count(Count::RefusedPolicy))?;
+        Ok(Decision::Run(Passed { target, dialect, statement, limits, layer, columns, columns_generation }))
     }
 
     /// Evaluates the rules; `Some` is the answer of a rule.
@@ -317,6 +324,38 @@ impl Gateway {
         }
     }
 
+    /// What column rules do to the rows of a statement; what they cannot prove harmless is refused.
+    fn guard_columns(
+        &self,
+        job: &Job<'_>,
+        target: &Target,
+        dialect: &'static dyn Dialect,
+        statement: &CheckedStatement,
+    ) -> HarvestResult<(Transform, u64)> {
+        let settings = &job.snapshot.settings;
+        if settings.column_rules.is_empty() {
+            return Ok((Transform::None, 0));
+        }
+        let (target_id, caller) = (&target.config.target_id, &job.scope.caller);
+        let key = settings.column_hash_key.expose();
+        let rules = ColumnRules::of(&settings.column_rules, key, target_id, caller);
+        let shows_rows = statement.kind == StatementKind::Select;
+        if rules.generation == 0 || !(shows_rows || statement.kind == StatementKind::Explain) {
+            return Ok((Transform::None, rules.generation));
+        }
+        let text = (statement.sql.as_str(), job.schema.as_str());
+        let judged = |again: bool| {
+            let shapes = self.shapes(target, dialect.name(), again, job.scope)?;
+            Ok::<_, HarvestError>(columns::judge(&rules, &shapes, dialect.name(), text, shows_rows))
+        };
+        let verdict = match judged(false)? {
+            // The metadata may be older than the table.
+            Err(columns::Doubt::Unknown(_)) => judged(true)?,
+            verdict => verdict,
+        };
+        verdict.map(|transform| (transform, rules.generation)).map_err(columns::Doubt::error)
+    }
+
     /// Whether the result cache takes part: its key, the time to live, the rule that set it.
     fn cache_plan(&self, job: &Job<'_>, passed: &Passed) -> Option<(CacheKey, u64, Option<i64>)> {
         let settings = &job.snapshot.settings.cache;
@@ -341,7 +380,11 @@ impl Gateway {
         let caller = if settings.shared { String::new() } else { job.scope.caller.to_string() };
         let key = CacheKey {
             target_id: Arc::clone(&passed.target.id),
-            generations: [passed.target.generation, job.snapshot.rules.generation(), 0],
+            generations: [
+                passed.target.generation,
+                job.snapshot.rules.generation(),
+                passed.columns_generation,
+            ],
             schema: job.schema.clone(),
             sql: normal_form(&passed.statement.sql, passed.target.lex_mode()),
             params: format!("{:?}{:?}{}", job.request.params, job.request.bytes_max, job.request.text_copy),
@@ -388,6 +431,7 @@ impl Gateway {
             layer: passed.layer,
             cell_bytes_max: PLAN_BYTES_MAX,
             columns: None,
+            guarded: passed.columns_generation != 0,
         };
         let bounds_of_plan =
             RowBounds { rows_max: PLAN_ROWS_MAX, bytes_max: PLAN_BYTES_MAX, text_copy: false };
@@ -417,8 +461,16 @@ impl Gateway {
             layer: passed.layer,
             cell_bytes_max: row_bounds(job, 1).bytes_max,
             columns,
+            guarded: passed.columns_generation != 0,
         };
-        job.rows = self.run_on_backend(&execution, job.scope, sink)? as u64;
+        if passed.columns == Transform::None {
+            job.rows = self.run_on_backend(&execution, job.scope, sink)? as u64;
+            return Ok(());
+        }
+        let secret = job.snapshot.settings.column_hash_key.expose();
+        let key = if secret.is_empty() { self.hash_key.clone() } else { HashKey::of(secret) };
+        let mut shown = ColumnSink::new(sink, &passed.columns, key, passed.dialect.name());
+        job.rows = self.run_on_backend(&execution, job.scope, &mut shown)? as u64;
         Ok(())
     }
 

@@ -18,9 +18,10 @@ const fn heavy(name: &'static str, owners: &'static [&'static str], examples: bo
 const HEAVY: &[Heavy] = &[
     heavy(
         "rusqlite",
-        // The bridge crates make databases in their tests only.
+        // The bridge crates and the gateway make databases in their tests only.
         &[
             "harvest_sqlite",
+            "harvest_gateway",
             "harvest_catalog",
             "mcp_config",
             "mcp_tools",
@@ -33,8 +34,8 @@ const HEAVY: &[Heavy] = &[
     heavy("sqlite-vec", &["harvest_catalog", "ai_core_rag"], false),
     heavy("tantivy", &["ai_core_rag_tantivy"], false),
     heavy("ureq", &["ai_core_llm"], false),
-    heavy("mysql", &["harvest_mysql", "bridge_host"], true),
-    heavy("postgres", &["harvest_postgres", "ai_core_rag_postgres", "bridge_host"], true),
+    heavy("mysql", &["harvest_mysql", "harvest_gateway", "bridge_host"], true),
+    heavy("postgres", &["harvest_postgres", "harvest_gateway", "ai_core_rag_postgres", "bridge_host"], true),
     heavy("tokio-postgres", &["harvest_postgres", "ai_core_rag_postgres"], true),
     heavy("sqlparser", &["harvest_gate", "harvest_gateway"], false),
     heavy("jsonrpsee", &["mcp_server"], false),

@@ -220,7 +220,12 @@ impl Walk<'_> {
             InTarget::Subquery(query) => self.query(query),
             InTarget::Unnest(expr) => self.expr(expr),
             InTarget::Table { name, args: Some(args) } => self.function_in_from(name, args),
-            InTarget::Table { name, args: None } => self.table_name(name),
+            InTarget::Table { name, args: None } => {
+                if let Some(uses) = &mut self.uses {
+                    uses.whole_name(self.dialect, name);
+                }
+                self.table_name(name)
+            }
         }
     }
 
@@ -265,6 +270,9 @@ impl Walk<'_> {
     }
 
     pub(super) fn called(&mut self, schema: Option<&str>, name: &str) -> HarvestResult<()> {
+        if self.uses.is_some() {
+            return Ok(());
+        }
         if !is_allowed_function(self.dialect, schema, name, self.policy) {
             let shown: String = name.chars().take(80).collect();
             return Err(HarvestError::gate(format!("the function {shown}"), refusal_of_function(name)));

@@ -17,6 +17,9 @@ impl Walk<'_> {
                 return unknown("GLOBAL JOIN");
             }
             self.table(&join.relation)?;
+            if let Some(uses) = &mut self.uses {
+                uses.join(&join.join_operator);
+            }
             self.join(&join.join_operator)?;
         }
         Ok(())
@@ -55,6 +58,9 @@ impl Walk<'_> {
     }
 
     fn table(&mut self, factor: &TableFactor) -> HarvestResult<()> {
+        if let Some(uses) = &mut self.uses {
+            uses.factor(self.dialect, factor);
+        }
         match factor {
             TableFactor::Table {
                 name,
