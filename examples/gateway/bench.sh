@@ -5,7 +5,8 @@ set -euo pipefail
 seconds="${1:-5}" rounds="${2:-3}" clients="${CLIENTS:-4}"
 url="${PENSTOCK_TEST_POSTGRES_URL:?names no server}"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-cargo build --quiet --release --locked -p gateway
+program="${GATEWAY:-target/release/gateway}" # another build of it, for a quick look
+[ -n "${GATEWAY:-}" ] || cargo build --quiet --release --locked -p gateway
 work="$(mktemp -d)"
 pids=()
 finish() { kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"; }
@@ -13,7 +14,7 @@ trap finish EXIT
 export PGPASSWORD=benchpass
 start() { # name, more arguments
     local name="$1"; shift
-    target/release/gateway --backend "$url" --user bench:benchpass --pg-listen 127.0.0.1:0 \
+    "$program" --backend "$url" --user bench:benchpass --pg-listen 127.0.0.1:0 \
         --data-dir "$work/$name" "$@" 2>"$work/$name.log" &
     pids+=($!)
     for _ in $(seq 100); do
