@@ -1,4 +1,4 @@
-//! `cargo xtask bench http`: CPU that a server spends on one trivial `tools/call`, ours beside the official SDK's.
+//! `cargo xtask bench`: CPU that a server spends on one trivial `tools/call`, ours beside the official SDK's; quality of discovery.
 
 mod load;
 
@@ -24,18 +24,31 @@ struct Contender {
 const OURS: Contender = Contender { name: "mcp_server", package: "conformance_fixture", args: &["--no-tls"] };
 const THEIRS: Contender = Contender { name: "rmcp", package: "rmcp_peer", args: &[] };
 
+const BENCHES: &str = "there are `http`, `discovery` and `nl2sql`";
+
 pub(crate) fn command(words: &[String]) -> Result<(), String> {
     let mut args = Args::new(words);
     match args.word().as_deref() {
         Some("http") => {}
-        Some(other) => return Err(format!("no bench named `{other}`; there is `http`")),
-        None => return Err("which bench? there is `http`".to_owned()),
+        Some(which @ ("discovery" | "nl2sql")) => {
+            args.finish()?;
+            return evaluate(which);
+        }
+        Some(other) => return Err(format!("no bench named `{other}`; {BENCHES}")),
+        None => return Err(format!("which bench? {BENCHES}")),
     }
     let requests = args.number("--requests", 60_000)?;
     let connections = args.number("--connections", 8)?;
     let rounds = args.number("--rounds", 5)?;
     args.finish()?;
     http(requests, connections, rounds)
+}
+
+/// Quality of discovery without a model: references and schema linking, or schema linking alone; a missed goal fails.
+fn evaluate(which: &str) -> Result<(), String> {
+    let mut run = process::cargo();
+    run.args(["run", "--quiet", "--package", "discover", "--bin", "evaluate", "--", which]);
+    process::run(&mut run, &process::Interrupted::watch()?)
 }
 
 /// Runs rounds in turn, so that a noisy minute of the machine hits both, and compares medians.

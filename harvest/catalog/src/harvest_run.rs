@@ -24,7 +24,7 @@ use base::Base;
 use prepared::Prepared;
 
 /// Version of what a harvest derives; runs of another version are no base of incremental ones.
-pub const HARVESTER_VERSION: i64 = 1;
+pub const HARVESTER_VERSION: i64 = 2;
 
 /// How deep tables are profiled.
 // Exhaustive: it is an argument of `discovery.run_static`.

@@ -49,7 +49,7 @@ impl<'a> KeyIndex<'a> {
                     }
                 }
                 let is_only = same.get(&column.name.to_lowercase()).is_some_and(|places| places.len() == 1);
-                if column.is_id_like && column.tokens.len() >= 2 && is_only {
+                if (column.is_id_like || column.is_pk) && column.tokens.len() >= 2 && is_only {
                     distinctive.push((column.tokens.concat(), (t, c)));
                 }
             }
