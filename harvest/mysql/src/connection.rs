@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use harvest::{
     AccountFinding, CheckedStatement, Column, Connection, Dialect, Flow, HarvestCode, HarvestError,
     HarvestResult, Interrupt, Limits, MetadataRequest, MetadataSnapshot, MetadataWatch, RowSink, ServerInfo,
-    Value,
+    StatementKind, Value,
 };
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, Params};
@@ -16,6 +16,8 @@ use crate::error::from_mysql;
 use crate::interrupt::KillHandle;
 use crate::{account, decode, metadata, types};
 
+/// Why a statement that cannot give rows is not executed.
+const NO_ROWS: &str = "the statement gives no rows: send one that reads";
 /// Longest wait for a row or metadata lock, in seconds.
 const LOCK_WAIT_S: u64 = 2;
 /// SQL modes that change how a statement is read; they are taken out, so that the gate and the server read alike.
@@ -147,6 +149,11 @@ impl MysqlConnection {
         let params = if values.is_empty() { Params::Empty } else { Params::Positional(values) };
         let kill = Arc::clone(&self.kill);
         let prepared = self.conn.prep(&statement.sql).map_err(|e| from_mysql(&e))?;
+        if statement.kind == StatementKind::Select && prepared.columns().is_empty() {
+            // A read-only transaction stops neither SET PASSWORD nor DDL; the server has only prepared it so far.
+            let _ = self.conn.close(prepared);
+            return Err(HarvestError::new(HarvestCode::PermissionDenied, NO_ROWS));
+        }
         let mut stopped = Ok(());
         {
             let mut result = self.conn.exec_iter(&prepared, params).map_err(|e| from_mysql(&e))?;
