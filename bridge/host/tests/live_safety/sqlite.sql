@@ -1,0 +1,12 @@
+CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE ledger (id INTEGER PRIMARY KEY, person_id INT, note TEXT, amount REAL);
+CREATE TABLE person_ids (id INT);
+CREATE TABLE events (id INT, created_at, updated_at, deleted, payload, block, exchange, data TEXT, key, value, action, row, window, filter);
+CREATE TABLE update_log (a INT);
+CREATE TABLE "delete" ("update" INT, "insert" INT);
+CREATE INDEX ledger_note ON ledger (note);
+CREATE VIRTUAL TABLE notes USING fts5(body);
+INSERT INTO ledger VALUES (1, 1, 'x', 2.5), (2, 1, 'y', 7);
+INSERT INTO person VALUES (1, 'Ann');
+INSERT INTO events (id, data) VALUES (1, '{"a":1}');
+INSERT INTO notes VALUES ('hello a');
