@@ -1,6 +1,7 @@
 //! Text to SQL: a question becomes one verified statement, from a template or a model; the statement is never run here.
 
 mod args;
+mod literals;
 mod prompt;
 mod retrieve;
 mod verify;
@@ -8,7 +9,7 @@ mod verify;
 use std::time::{Duration, Instant};
 
 use ai_core::{AiError, LlmErrorCode, LlmMessage, LlmOutput, LlmRequest, LlmResponse, LlmRole};
-use harvest_catalog::{LlmSearchHit, RunInfo, RunRef, parse_object_key, question_norm};
+use harvest_catalog::{LlmSearchHit, RunInfo, RunRef, SchemaRow, parse_object_key, question_norm};
 use harvest_gateway::TargetInfo;
 use mcp::{ErrorCode, ToolError, ToolResult};
 use mcp_tools::{Frame, IntoToolResult};
@@ -19,6 +20,7 @@ use crate::errors::ai_tool_error;
 
 pub(crate) use args::{ConvertAnswer, ConvertArgs};
 use args::{Debug, Gate, Parts, RunArg};
+use literals::literals;
 use prompt::Draft;
 use retrieve::{Found, Name, Question, Relations};
 use verify::{Passed, Refusal, Verifier};
@@ -117,9 +119,7 @@ fn scoped(ask: &Ask<'_>, args: &ConvertArgs, started: Instant) -> ToolResult<Rep
     {
         return Err(ToolError::not_found("schema", schema));
     }
-    let only = schemas.first().filter(|_| schemas.len() == 1).map(|one| one.schema_name.as_str());
-    let default = args.schema.as_deref().or(Some(target.default_schema.as_str()).filter(|s| !s.is_empty()));
-    let default = default.or(only).unwrap_or_default().to_owned();
+    let default = default_schema(args, &target, &schemas);
     let everything = Relations::load(catalog, &run, None).for_tool()?;
     if everything.is_empty() {
         return Err(ToolError::precondition("the catalog holds no tables of this target")
@@ -157,6 +157,13 @@ fn scoped(ask: &Ask<'_>, args: &ConvertArgs, started: Instant) -> ToolResult<Rep
     };
     let work = Work { ask, args, config: &config, run: &run, target: &target, verifier, found, until };
     work.go()
+}
+
+/// The schema of names without one: the call's, the target's, or the only one there is.
+fn default_schema(args: &ConvertArgs, target: &TargetInfo, schemas: &[SchemaRow]) -> String {
+    let of_target = Some(&target.default_schema).filter(|schema| !schema.is_empty());
+    let only = schemas.first().filter(|_| schemas.len() == 1).map(|one| &one.schema_name);
+    args.schema.as_ref().or(of_target).or(only).cloned().unwrap_or_default()
 }
 
 /// The tables that the caller names; each must exist.
@@ -377,41 +384,9 @@ impl Work<'_> {
     }
 }
 
-/// Numbers and quoted texts of a question, sorted.
-fn literals(question: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut rest = question;
-    while let Some(at) = rest.find(['"', '\'']) {
-        let quote = &rest[at..=at];
-        let before = rest[..at].chars().next_back();
-        let body = &rest[at + 1..];
-        // An apostrophe inside a word opens nothing.
-        if quote == "'" && before.is_some_and(char::is_alphanumeric) {
-            rest = body;
-            continue;
-        }
-        let Some(end) = body.find(quote) else { break };
-        found.push(format!("'{}'", &body[..end]));
-        rest = &body[end + 1..];
-    }
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | ',' | '-' | '%');
-    let words = question.split(|c: char| !is_part(c)).map(|word| word.trim_matches(['.', ',', '-']));
-    found.extend(words.filter(|word| word.contains(|c: char| c.is_ascii_digit())).map(str::to_owned));
-    found.sort();
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn literals_are_numbers_and_quoted_texts() {
-        assert_eq!(literals("orders of customer 'Ann Lee' in 2023?"), ["'Ann Lee'", "2023"]);
-        assert_eq!(literals("the customer's orders of 2024"), ["2024"]);
-        assert_ne!(literals("orders in 2023"), literals("orders in 2024"));
-        assert_eq!(literals("open 'quote"), Vec::<String>::new());
-    }
 
     #[test]
     fn confidence_falls_with_repairs() {
