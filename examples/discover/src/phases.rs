@@ -114,3 +114,34 @@ fn file_target(file: &Path) -> Result<TargetSpec, Failure> {
     target.connect.host = path.display().to_string();
     Ok(target)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::run;
+    use crate::args::Args;
+
+    #[test]
+    fn a_report_needs_no_model_and_keeps_markup_out() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let file = dir.path().join("shop.db");
+        let sql = "CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT);
+             CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customers (id));
+             CREATE TABLE \"<script>alert(1)</script>\" (x TEXT);";
+        rusqlite::Connection::open(&file).expect("opens").execute_batch(sql).expect("creates");
+        let out = dir.path().join("out");
+        let words =
+            ["discover", "--sqlite", file.to_str().expect("UTF-8"), "--out", out.to_str().expect("UTF-8")];
+        run(&Args::parse_from(words)).expect("runs");
+        let html = std::fs::read_to_string(out.join("report.html")).expect("report");
+        assert!(html.contains("main.orders.customer_id \u{2192} main.customers.id"), "{html}");
+        assert!(html.contains("<svg") && !html.contains("<script>"), "{html}");
+        let markdown = std::fs::read_to_string(out.join("report.md")).expect("report");
+        assert!(
+            markdown.contains("| main.orders.customer_id | main.customers.id | declared | 1.00 |"),
+            "{markdown}"
+        );
+        assert!(markdown.contains("declares no primary key."), "{markdown}");
+    }
+}

@@ -67,11 +67,14 @@ pub(super) fn context() -> CallContext {
     CallContext::new(Caller::new("agent", Scope::Full), PATH)
 }
 
+/// Tool, arguments, targets of the caller.
+type Seen = (String, Map<String, Value>, Option<Vec<String>>);
+
 /// Passes calls on until a number of them, and keeps what was called.
 pub(super) struct Watched {
     inner: Arc<EndpointTools>,
     left: AtomicU64,
-    pub(super) seen: Mutex<Vec<(String, Map<String, Value>, Option<Vec<String>>)>>,
+    pub(super) seen: Mutex<Vec<Seen>>,
 }
 
 impl Watched {
