@@ -99,11 +99,14 @@ pub fn column_uses(dialect: DialectName, sql: &str) -> HarvestResult<ColumnUses>
     let source = Source::read(dialect, sql, &policy)?;
     let words = &source.words;
     let query = |at: &usize| words.get(*at).is_some_and(begins_query);
+    let word = |at: &usize| query(at) && words[*at].kind == TokenKind::Word;
     let from = if query(&0) {
         0
+    } else if words.first().is_some_and(|t| t.is_word("create")) {
+        (1..words.len()).filter(|at| words[at - 1].is_word("as")).find(query).unwrap_or(0)
     } else {
-        let after = |at: usize| words[at].is_word("as") || words[at].is_word("plan");
-        (0..words.len()).filter(|at| after(*at)).map(|at| at + 1).find(query).unwrap_or(0)
+        // Options of a plan come before its query.
+        (1..words.len()).find(word).unwrap_or(0)
     };
     let words = &words[from..];
     parse::on_safe_stack(words, || {
@@ -284,7 +287,6 @@ pub(crate) fn has_star(projection: &[SelectItem]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
 
     fn read(sql: &str) -> ColumnUses {
@@ -302,6 +304,8 @@ mod tests {
         assert_eq!(whole("TABLE a"), [("a".to_owned(), true)]);
         assert_eq!(whole("SELECT count(*) FROM a"), [("a".to_owned(), false)]);
         assert_eq!(whole("CREATE VIEW v(x) AS SELECT * FROM a"), [("a".to_owned(), true)]);
+        assert_eq!(whole("EXPLAIN (ANALYZE, FORMAT JSON) SELECT id FROM a"), [("a".to_owned(), false)]);
+        assert!(column_uses(DialectName::Postgresql, "DELETE FROM a").is_err());
     }
 
     #[test]

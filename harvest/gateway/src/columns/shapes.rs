@@ -65,11 +65,13 @@ impl Shapes {
 }
 
 type Known = Option<(Instant, Arc<Shapes>)>;
+/// By name and number of the pool.
+type Slots = HashMap<(String, u64), Arc<Mutex<Known>>>;
 
 /// What is known of the targets that column rules guard.
 #[derive(Debug, Default)]
 pub(crate) struct ShapeCache {
-    targets: Mutex<HashMap<(String, u64), Arc<Mutex<Known>>>>,
+    targets: Mutex<Slots>,
 }
 
 impl ShapeCache {
@@ -96,8 +98,7 @@ impl Gateway {
         // One reader at a time: those who wait find what it has read. A reading is bounded in time.
         let mut known = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let ttl = Duration::from_millis(if again { MISS_TTL_MS } else { SHAPES_TTL_MS });
-        if let Some((read, shapes)) = known.as_ref().filter(|(read, _)| read.elapsed() < ttl) {
-            let _ = read;
+        if let Some((_, shapes)) = known.as_ref().filter(|(read, _)| read.elapsed() < ttl) {
             return Ok(Arc::clone(shapes));
         }
         let limit = (target.config.timeout_ms.max(READ_TIMEOUT_MS), Layer::Target);
