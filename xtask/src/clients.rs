@@ -26,7 +26,7 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("query", "list_targets", "{}"),
     ("query", "run_sql_readonly", "{\"sql\": \"SELECT 1 AS one\"}"),
     ("config", "get_config", "{}"),
-    ("observe", "get_status", "{}"),
+    ("observe", "get_health", "{}"),
     ("stats", "show_status", "{}"),
     ("cache", "get_cache_stats", "{}"),
 ];
