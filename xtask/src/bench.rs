@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: CPU that a server spends on one trivial `tools/call`, ours beside the official SDK's; quality of discovery.
 
 mod load;
+mod peers;
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -24,12 +25,13 @@ struct Contender {
 const OURS: Contender = Contender { name: "mcp_server", package: "conformance_fixture", args: &["--no-tls"] };
 const THEIRS: Contender = Contender { name: "rmcp", package: "rmcp_peer", args: &[] };
 
-const BENCHES: &str = "there are `http`, `discovery` and `nl2sql`";
+const BENCHES: &str = "there are `http`, `peers`, `discovery` and `nl2sql`";
 
 pub(crate) fn command(words: &[String]) -> Result<(), String> {
     let mut args = Args::new(words);
     match args.word().as_deref() {
         Some("http") => {}
+        Some("peers") => return peers::command(args),
         Some(which @ ("discovery" | "nl2sql")) => {
             args.finish()?;
             return evaluate(which);

@@ -38,6 +38,8 @@ usage: cargo xtask COMMAND [OPTIONS]
   clients       foreign MCP clients against the fixture and serve examples, over HTTPS and stdio
                   --only NAME     only `conformance_fixture` or only `serve`
   bench http    CPU of our server per tools/call beside rmcp's
+  bench peers   the same SQL through our query endpoint, MCP Toolbox and DBHub where they are installed
+                  --postgres URL, --toolbox PROGRAM, --dbhub PROGRAM, --requests N
   bench discovery   references and schema linking found without a model, beside name equality and plain FTS
   bench nl2sql      schema linking alone
 ";

@@ -24,6 +24,38 @@ pub(super) fn request(path: &str, tool: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A `tools/call` with one statement, as servers of the last stable protocol version take it without a session.
+pub(super) fn sql_request(path: &str, tool: &str, token: &str, sql: &str) -> Vec<u8> {
+    let arguments = serde_json::json!({ "sql": sql });
+    let body = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\
+         \"params\":{{\"name\":\"{tool}\",\"arguments\":{arguments}}}}}"
+    );
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-06-18\r\n\
+         Authorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// What a run of requests took.
+pub(super) struct Timed {
+    pub(super) took: Duration,
+    /// Of every request, ascending.
+    latencies: Vec<Duration>,
+}
+
+impl Timed {
+    /// The latency that `share` of the requests stayed within.
+    pub(super) fn quantile(&self, share: f64) -> Duration {
+        let last = self.latencies.len().saturating_sub(1);
+        let at = (self.latencies.len() as f64 * share) as usize;
+        self.latencies.get(at.min(last)).copied().unwrap_or_default()
+    }
+}
+
 /// Sends the request so many times over so many connections and hands back how long that took.
 pub(super) fn run(
     address: SocketAddr,
@@ -31,45 +63,62 @@ pub(super) fn run(
     requests: u32,
     connections: u32,
 ) -> Result<Duration, String> {
+    Ok(timed(address, request, requests, connections)?.took)
+}
+
+/// As [`run`], with the latency of every request.
+pub(super) fn timed(
+    address: SocketAddr,
+    request: &[u8],
+    requests: u32,
+    connections: u32,
+) -> Result<Timed, String> {
     let connections = connections.min(requests);
     let begin = Instant::now();
-    std::thread::scope(|scope| {
+    let mut latencies = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..connections)
             .map(|number| {
                 let share = requests / connections + u32::from(number < requests % connections);
                 scope.spawn(move || one_connection(address, request, share))
             })
             .collect();
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().map_err(|_| "a worker panicked".to_owned())?)
+        workers.into_iter().try_fold(Vec::new(), |mut all, worker| {
+            all.extend(worker.join().map_err(|_| "a worker panicked".to_owned())??);
+            Ok::<_, String>(all)
+        })
     })?;
-    Ok(begin.elapsed())
+    let took = begin.elapsed();
+    latencies.sort_unstable();
+    Ok(Timed { took, latencies })
 }
 
-fn one_connection(address: SocketAddr, request: &[u8], requests: u32) -> Result<(), String> {
+fn one_connection(address: SocketAddr, request: &[u8], requests: u32) -> Result<Vec<Duration>, String> {
     let shown = |error: std::io::Error| format!("{address}: {error}");
     let mut socket = TcpStream::connect(address).map_err(shown)?;
     socket.set_nodelay(true).map_err(shown)?;
     socket.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(shown)?;
     let mut answer = Vec::new();
+    let mut latencies = Vec::with_capacity(requests as usize);
     for _ in 0..requests {
+        let begin = Instant::now();
         socket.write_all(request).map_err(shown)?;
         answer.clear();
         while !is_whole(&answer) {
-            let mut buffer = [0; 4096];
+            let mut buffer = [0; 65_536];
             let count = socket.read(&mut buffer).map_err(shown)?;
             if count == 0 || answer.len() > ANSWER_BYTES_MAX {
                 return Err(format!("cut answer: {}", String::from_utf8_lossy(&answer)));
             }
             answer.extend_from_slice(&buffer[..count]);
         }
+        latencies.push(begin.elapsed());
         let text = String::from_utf8_lossy(&answer);
-        if !text.starts_with("HTTP/1.1 200") || !text.contains("\"content\"") {
+        let failed = text.contains("\"isError\":true") || !text.contains("\"content\"");
+        if !text.starts_with("HTTP/1.1 200") || failed {
             return Err(format!("unexpected answer: {text}"));
         }
     }
-    Ok(())
+    Ok(latencies)
 }
 
 /// True when head and body are there, by length or by the last chunk.
