@@ -55,9 +55,12 @@ fn endless(outside: &dyn Outside) -> Vec<(&'static str, String)> {
     }
 }
 
+/// Whether the client has left, and what to do when it leaves.
+type Left = (bool, Option<Box<dyn FnOnce() + Send>>);
+
 #[derive(Default)]
 struct Leaves {
-    hook: Mutex<(bool, Option<Box<dyn FnOnce() + Send>>)>,
+    hook: Mutex<Left>,
 }
 
 impl Leaves {
