@@ -141,7 +141,8 @@ impl ToolHandlerRegistry {
     /// Lists advertise names in another form from now on; calls accept every form as before.
     pub fn set_style(&self, style: NameStyle) {
         let mut endpoints = self.endpoints.write().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *self.style.write().unwrap_or_else(PoisonError::into_inner), style) == style {
+        if std::mem::replace(&mut *self.style.write().unwrap_or_else(PoisonError::into_inner), style) == style
+        {
             return;
         }
         for endpoint in endpoints.values_mut() {

@@ -365,7 +365,11 @@ fn a_real_model_converts_a_question() {
     match world.try_ask(json!({"natural_language": "How many orders are there?", "max_latency_ms": 300_000}))
     {
         Ok(answer) => assert_eq!(answer["gate"]["passed"], true),
-        // A small model may fail at the task, but only in this way.
-        Err(error) => assert_eq!(error.details["error_code"], "ER_NL2SQL_INVALID_QUERY", "{error}"),
+        // A small model may fail at the task or have too small a context, but only in these ways.
+        Err(error) => assert!(
+            ["ER_NL2SQL_INVALID_QUERY", "ERR_REQUEST_TOO_LARGE"]
+                .contains(&error.details["error_code"].as_str().unwrap_or_default()),
+            "{error}"
+        ),
     }
 }

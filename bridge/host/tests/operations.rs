@@ -48,12 +48,15 @@ fn destructive_calls_are_audited_and_refused_without_scope_or_account() {
     assert_eq!(log.verify().expect("reads"), Ok(6));
 }
 
+/// Opens an account of its own for operations.
+type Connect = Box<dyn Fn(&ConnectParams) -> Box<dyn harvest::AdminConnection>>;
+
 /// What differs between the engines.
 struct Engine {
     params: ConnectParams,
     url: String,
     sleep: &'static str,
-    driver: Box<dyn Fn(&ConnectParams) -> Box<dyn harvest::AdminConnection>>,
+    driver: Connect,
 }
 
 fn engines() -> Vec<Engine> {

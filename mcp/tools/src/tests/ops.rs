@@ -24,7 +24,11 @@ impl Desk {
         let book = CallBook::new();
         let tools = ToolDeps::new(Arc::clone(&shop.gateway), None).unwrap();
         let deps = OpsDeps::new(tools, Arc::clone(&book), Arc::new(|| vec!["alice".to_owned()]));
-        Self { shop, book, tools: vec![crate::cache_tools(&deps), crate::observe_tools(&deps), crate::admin_tools(&deps)] }
+        Self {
+            shop,
+            book,
+            tools: vec![crate::cache_tools(&deps), crate::observe_tools(&deps), crate::admin_tools(&deps)],
+        }
     }
 
     fn try_call(&self, cx: &CallContext, tool: &str, arguments: Value) -> Result<Value, ToolError> {
