@@ -143,6 +143,9 @@ fn engine_alone_holds(outside: &mut dyn Outside) {
         }
         assert_eq!(outside.seen(), before, "{category}: {sql}");
     }
+    if std::env::var_os("PENSTOCK_TEST_VERBOSE").is_some() {
+        eprintln!("{}", ran.join("\n"));
+    }
     eprintln!(
         "{} without the gate: {refused} refused, {} ran and changed nothing",
         engine(outside),
