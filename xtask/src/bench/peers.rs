@@ -179,6 +179,16 @@ impl Peer {
     }
 }
 
+impl Drop for Peer {
+    /// A wrapper that is told to leave may forget what it has started.
+    fn drop(&mut self) {
+        let started = tree_of(self.process.pid());
+        for pid in started.iter().skip(1) {
+            let _ = process::capture(Command::new("kill").args(["-TERM", &pid.to_string()]));
+        }
+    }
+}
+
 /// A process and everything that it started: some peers come in a wrapper.
 fn tree_of(pid: u32) -> Vec<u32> {
     let mut tree = vec![pid];
