@@ -105,7 +105,7 @@ impl Host {
         let query = add_catalog_tools(query_tools(&deps), &memory);
         let prompts = Arc::new(CatalogPrompts::new(&memory, query.specs()));
         let tools = query.specs().iter().map(|spec| spec.name.clone()).collect();
-        runtime.set_parts(Parts { memory: memory.clone(), logs, tools });
+        runtime.set_parts(Parts { book: Arc::clone(&book), memory: memory.clone(), logs, tools });
         if let Err(error) = admin.start() {
             tracing::error!(%error, "the configuration is refused: the listener stays down");
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bridge::{Next, RegistryError, ToolHandlerRegistry, ToolLayer};
 use mcp::{CallContext, ErrorCode, ToolError, ToolOutput, ToolResult, ToolSpec};
-use mcp_server::Hooks;
+use mcp_server::{Hooks, RequestReport};
 use mcp_tools::{AuditLog, AuditRow, CallBook, OpsDeps, admin_tools, cache_tools, observe_tools};
 use serde_json::{Map, Value};
 
@@ -71,6 +71,14 @@ impl ToolLayer for BookLayer {
 pub(crate) struct BookHooks(pub(crate) Arc<CallBook>);
 
 impl Hooks for BookHooks {
+    fn request_started(&self, _: &str) {
+        self.0.request_started();
+    }
+
+    fn request_finished(&self, report: &RequestReport<'_>) {
+        self.0.request_finished(report.error_code.is_some());
+    }
+
     fn request_refused(&self, _: &str, address: &str, _: u16) {
         self.0.refused(address);
     }

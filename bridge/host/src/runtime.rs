@@ -15,7 +15,7 @@ use mcp_config::{
     refused, target_effects,
 };
 use mcp_server::{Server, ServerConfig, TokenRecord, TokenTable};
-use mcp_tools::CatalogDeps;
+use mcp_tools::{CallBook, CatalogDeps};
 
 use crate::listener::{ListenerControl, ListenerSettings};
 use crate::rows;
@@ -74,6 +74,7 @@ pub(crate) struct HostRuntime {
 
 /// What exists only after the stores are open.
 pub(crate) struct Parts {
+    pub(crate) book: Arc<CallBook>,
     pub(crate) memory: CatalogDeps,
     pub(crate) logs: Arc<LogWriter>,
     /// Canonical names of all tools that rules may name.
@@ -305,7 +306,16 @@ impl Runtime for HostRuntime {
         let executable = executable.iter().filter(|target| target.executable).count();
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let uptime = i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX);
+        let (total, failed, active, connections) = self.parts.get().map_or((0, 0, 0, 0), |parts| {
+            let (total, failed, active) = parts.book.requests();
+            (total, failed, active, parts.book.totals().0)
+        });
+        let counter = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         BTreeMap::from([
+            ("total_requests", counter(total)),
+            ("failed_requests", counter(failed)),
+            ("active_requests", active),
+            ("active_connections", counter(connections)),
             ("targets_loaded", count(loaded)),
             ("targets_effective", count(effective)),
             ("targets_executable", count(executable)),

@@ -85,6 +85,9 @@ pub struct CallBook {
     connections: AtomicI64,
     connections_created: AtomicU64,
     refused: AtomicU64,
+    requests: AtomicU64,
+    requests_failed: AtomicU64,
+    requests_active: AtomicI64,
     started: Instant,
     started_s: i64,
 }
@@ -96,6 +99,9 @@ impl Default for CallBook {
             connections: AtomicI64::new(0),
             connections_created: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            requests_failed: AtomicU64::new(0),
+            requests_active: AtomicI64::new(0),
             started: Instant::now(),
             started_s: now_s(),
         }
@@ -174,6 +180,27 @@ impl CallBook {
     pub fn connections(&self, change: i64) {
         self.connections.fetch_add(change, Ordering::Relaxed);
         self.connections_created.fetch_add(u64::try_from(change).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// A request of any method began.
+    pub fn request_started(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.requests_active.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request of any method ended.
+    pub fn request_finished(&self, failed: bool) {
+        self.requests_active.fetch_sub(1, Ordering::Relaxed);
+        self.requests_failed.fetch_add(u64::from(failed), Ordering::Relaxed);
+    }
+
+    /// Requests since start, those that failed or were refused, those served now.
+    #[must_use]
+    pub fn requests(&self) -> (u64, u64, i64) {
+        let refused = self.refused.load(Ordering::Relaxed);
+        let total = self.requests.load(Ordering::Relaxed).saturating_add(refused);
+        let failed = self.requests_failed.load(Ordering::Relaxed).saturating_add(refused);
+        (total, failed, self.requests_active.load(Ordering::Relaxed))
     }
 
     /// A request was refused before it reached a tool.
