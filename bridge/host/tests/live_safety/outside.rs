@@ -246,6 +246,19 @@ impl Outside for Mariadb {
             (SELECT COUNT(*) FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p
                ON p.ID = t.trx_mysql_thread_id WHERE p.DB = '{name}'))"
         );
+        // InnoDB answers from a list of transactions that may be a tenth of a second old: a transaction that has just ended
+        // is looked at again, one that stays open shows up in the end.
+        let open = format!(
+            "SELECT COUNT(*) FROM information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p
+             ON p.ID = t.trx_mysql_thread_id WHERE p.DB = '{name}'"
+        );
+        for _ in 0..20 {
+            let count: Option<u64> = self.admin.query_first(&open).unwrap_or_else(|e| panic!("{e}"));
+            if count == Some(0) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(150));
+        }
         let seen: Option<String> = self.admin.query_first(&sql).unwrap_or_else(|e| panic!("{e}"));
         format!("{seen:?} {}", files())
     }
