@@ -88,10 +88,10 @@ impl RequestMeta {
     /// Takes `_meta` out of `params`. Entries of a wrong type count as absent, except where the modern era requires them.
     #[must_use]
     pub fn take(params: &mut Map<String, Value>) -> Self {
-        let Some(Value::Object(mut meta)) = params.shift_remove("_meta") else {
+        let Some(Value::Object(mut meta)) = params.remove("_meta") else {
             return Self::default();
         };
-        let mut text = |key: &str| match meta.swap_remove(key) {
+        let mut text = |key: &str| match meta.remove(key) {
             Some(Value::String(text)) => Some(text),
             _ => None,
         };
@@ -102,12 +102,12 @@ impl RequestMeta {
             protocol_version,
             traceparent,
             log_level,
-            capabilities: match meta.swap_remove(META_CLIENT_CAPABILITIES) {
+            capabilities: match meta.remove(META_CLIENT_CAPABILITIES) {
                 Some(Value::Object(map)) => Some(ClientCapabilities::new(map)),
                 _ => None,
             },
-            client_info: meta.swap_remove(META_CLIENT_INFO).filter(Value::is_object),
-            progress_token: meta.swap_remove("progressToken").filter(|t| t.is_string() || t.is_number()),
+            client_info: meta.remove(META_CLIENT_INFO).filter(Value::is_object),
+            progress_token: meta.remove("progressToken").filter(|t| t.is_string() || t.is_number()),
         }
     }
 

@@ -89,12 +89,12 @@ impl Rounds {
         name: &str,
         params: &mut Map<String, Value>,
     ) -> Result<Self, RpcError> {
-        let answers = match params.swap_remove("inputResponses") {
+        let answers = match params.remove("inputResponses") {
             None => Map::new(),
             Some(Value::Object(map)) => map,
             Some(_) => return Err(RpcError::invalid_params("inputResponses is not an object")),
         };
-        let sealed = match params.swap_remove("requestState") {
+        let sealed = match params.remove("requestState") {
             None => None,
             Some(Value::String(text)) if text.len() <= STATE_BYTES_MAX => Some(text),
             Some(_) => return Err(RpcError::invalid_params("requestState is not text of at most 64 KiB")),

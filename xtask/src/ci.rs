@@ -38,6 +38,7 @@ pub(crate) fn command(words: &[String]) -> Result<(), String> {
     }
     step("format", &|| process::run(process::cargo().args(["fmt", "--all", "--check"]), &interrupted));
     step("clippy", &|| process::run(&mut clippy(), &interrupted));
+    step("alone", &|| process::run(&mut alone(), &interrupted));
     step("layering", &|| layering::command(&[]));
     step("tidy", &|| tidy::command(&[]));
     step("deny", &deny::run);
@@ -47,6 +48,14 @@ pub(crate) fn command(words: &[String]) -> Result<(), String> {
 fn clippy() -> Command {
     let mut command = process::cargo();
     command.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    command
+}
+
+/// The libraries that hosts take without the rest, with the features that they alone ask for: what another member turns on
+/// in a build of the whole workspace must not be needed by them.
+fn alone() -> Command {
+    let mut command = process::cargo();
+    command.args(["check", "--package", "mcp", "--package", "mcp_server", "--package", "bridge"]);
     command
 }
 

@@ -121,7 +121,7 @@ mod tests {
         let mut map = Map::new();
         map.insert("a".into(), value);
         arguments(&json!({"properties": {"a": kind}}), &mut map);
-        map.swap_remove("a").unwrap_or_default()
+        map.remove("a").unwrap_or_default()
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub(crate) async fn task_get(x: Arc<Exchange>) -> Outcome {
 /// `tasks/update`: answers to a task's questions.
 pub(crate) async fn task_update(x: Arc<Exchange>) -> Outcome {
     let (task, mut params) = task_of(&x)?;
-    match params.swap_remove("inputResponses") {
+    match params.remove("inputResponses") {
         Some(Value::Object(answers)) => task.update(answers)?,
         _ => return Err(RpcError::invalid_params("params.inputResponses is missing or not an object")),
     }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use data_encoding::BASE64URL_NOPAD;
 use mcp::{STATE_LIFETIME_S, StateSeal};
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign, verify};
@@ -39,13 +38,13 @@ impl HmacSeal {
 impl StateSeal for HmacSeal {
     fn seal(&self, plain: &[u8]) -> String {
         let tag = sign(&self.key, plain);
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(plain), URL_SAFE_NO_PAD.encode(tag))
+        format!("{}.{}", BASE64URL_NOPAD.encode(plain), BASE64URL_NOPAD.encode(tag.as_ref()))
     }
 
     fn open(&self, sealed: &str) -> Option<Vec<u8>> {
         let (body, tag) = sealed.split_once('.')?;
-        let plain = URL_SAFE_NO_PAD.decode(body).ok()?;
-        let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
+        let plain = BASE64URL_NOPAD.decode(body.as_bytes()).ok()?;
+        let tag = BASE64URL_NOPAD.decode(tag.as_bytes()).ok()?;
         verify(&self.key, &plain, &tag).ok()?;
         Some(plain)
     }

@@ -51,12 +51,23 @@ impl TlsConfig {
             names.extend(host_names.iter().cloned());
             let made =
                 rcgen::generate_simple_self_signed(names).map_err(|e| ServerError::Tls(e.to_string()))?;
-            write_private(&config.key_file, &made.signing_key.serialize_pem())?;
-            std::fs::write(&config.cert_file, made.cert.pem())
+            write_private(&config.key_file, &pem("PRIVATE KEY", &made.signing_key.serialize_der()))?;
+            std::fs::write(&config.cert_file, pem("CERTIFICATE", made.cert.der()))
                 .map_err(|e| ServerError::io(format!("cannot write {}", config.cert_file.display()), e))?;
         }
         Ok(config)
     }
+}
+
+/// The textual form of RFC 7468: base64 in lines of 64 characters between labels.
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in der.chunks(48) {
+        text.push_str(&data_encoding::BASE64.encode(line));
+        text.push('\n');
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
 }
 
 /// Writes a key that only its owner may read.

@@ -89,10 +89,10 @@ impl Dispatcher {
         caller: &Caller,
         params: &mut Map<String, Value>,
     ) -> Result<PreparedTool, RpcError> {
-        let Some(Value::String(name)) = params.swap_remove("name") else {
+        let Some(Value::String(name)) = params.remove("name") else {
             return Err(RpcError::invalid_params("params.name is missing or not a string"));
         };
-        let arguments = match params.swap_remove("arguments") {
+        let arguments = match params.remove("arguments") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(map)) => map,
             Some(_) => return Err(RpcError::invalid_params("params.arguments is not an object")),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use data_encoding::BASE64URL_NOPAD;
 use mcp::{Caller, Scope};
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
@@ -240,14 +241,11 @@ fn read_keys(config: &ResourceServerConfig) -> Result<Vec<Key>, ServerError> {
 }
 
 fn base64url(text: &str) -> Option<Vec<u8>> {
-    use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
     use super::*;
@@ -276,7 +274,7 @@ mod tests {
         }
 
         fn jwk(&self) -> Value {
-            json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": URL_SAFE_NO_PAD.encode(self.0.public_key())})
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": BASE64URL_NOPAD.encode(self.0.public_key().as_ref())})
         }
 
         fn token(&self, head: Value, changes: Value) -> String {
@@ -285,8 +283,9 @@ mod tests {
             for (key, value) in changes.as_object().unwrap() {
                 claims[key] = value.clone();
             }
-            let signed = [head, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
-            let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()));
+            let signed =
+                [head, claims].map(|part| BASE64URL_NOPAD.encode(part.to_string().as_bytes())).join(".");
+            let signature = BASE64URL_NOPAD.encode(self.0.sign(signed.as_bytes()).as_ref());
             format!("{signed}.{signature}")
         }
     }
