@@ -23,6 +23,7 @@ mod object_tags;
 mod objects;
 mod query_text;
 mod relate;
+mod relation_texts;
 mod relationships;
 mod runs;
 mod search;
@@ -73,6 +74,7 @@ pub use llm::{
 pub use logs::{LogOptions, LogWriter, SearchLogRow, ToolCallRow, ToolUsage};
 pub use object_document::{DocumentParts, ObjectDocument, ObjectInfo};
 pub use objects::{ListObjectsRequest, ListObjectsResponse, ObjectListItem, ObjectOrder, SchemaRow};
+pub use relation_texts::{RelationLink, RelationText};
 pub use relationships::{
     Direction, ForeignKeyDoc, InferredRelationship, LlmRelationship, RelationEnd, RelationshipFilter,
     Relationships, ViewLink,

@@ -6,6 +6,8 @@ mod score;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use harvest::{HarvestCode, HarvestResult};
 use serde_json::Value as Json;
 
@@ -19,6 +21,9 @@ pub(crate) use score::{NameMatch, overlap_weight, score};
 pub(crate) const OVERLAP_VALUES_MAX: u32 = 200;
 /// Longest value check.
 pub(crate) const OVERLAP_TIMEOUT_MS: u64 = 1_000;
+
+/// Confidence from which a reference counts as likely.
+const BELIEVED_MIN: f64 = 0.6;
 
 /// A reference worth keeping.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +71,30 @@ pub(crate) fn checked(
     }
 }
 
-/// Scores the candidates; the best `checks_max` by name get a value check. `known` answers for pairs that an earlier
+/// What a value check can change about a pair; checks are few, so they go where they decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Gain {
+    /// Only the values can tell whether the pair, or which of several parents, is to be believed.
+    Decides,
+    /// Believed by its name; the values could refute it.
+    Confirms,
+    /// Not believed even if all values are found.
+    Nothing,
+}
+
+impl Gain {
+    fn of(confidence: f64, parents_of_child: usize) -> Self {
+        if confidence + overlap_weight(1.0) < BELIEVED_MIN {
+            Self::Nothing
+        } else if confidence < BELIEVED_MIN || parents_of_child > 1 {
+            Self::Decides
+        } else {
+            Self::Confirms
+        }
+    }
+}
+
+/// Scores the candidates; `checks_max` of them get a value check, first those that it decides. `known` answers for pairs that an earlier
 /// run has scored already: `Some(None)` means "known to be nothing".
 pub(crate) fn infer(
     tables: &[TableModel],
@@ -78,20 +106,26 @@ pub(crate) fn infer(
     let index = KeyIndex::new(tables);
     let pair =
         |c: &Candidate| (&tables[c.child.0].columns[c.child.1], &tables[c.parent.0].columns[c.parent.1]);
-    let mut ranked: Vec<(f64, Candidate)> = index
-        .all()
+    let all = index.all();
+    let mut parents: HashMap<Place, usize> = HashMap::new();
+    for candidate in &all {
+        *parents.entry(candidate.child).or_default() += 1;
+    }
+    let mut ranked: Vec<(Gain, f64, Candidate)> = all
         .into_iter()
         .map(|c| {
             let (child, parent) = pair(&c);
-            (score(Some(c.name), child, parent, None).confidence, c)
+            let confidence = score(Some(c.name), child, parent, None).confidence;
+            (Gain::of(confidence, parents[&c.child]), confidence, c)
         })
         .collect();
     ranked.sort_by(|a, b| {
-        b.0.total_cmp(&a.0).then(a.1.child.cmp(&b.1.child)).then(a.1.parent.cmp(&b.1.parent))
+        let (x, y) = (&a.2, &b.2);
+        a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(x.child.cmp(&y.child)).then(x.parent.cmp(&y.parent))
     });
     let mut out = Vec::new();
     let mut checks = 0;
-    for (done, (_, candidate)) in ranked.iter().enumerate() {
+    for (done, (_, _, candidate)) in ranked.iter().enumerate() {
         if done % 200 == 0 {
             watch(done)?;
         }
