@@ -120,6 +120,8 @@ pub struct ToolSpec {
     pub task_required: bool,
     /// Becomes a task when the tool says so (see `ClientLink::become_task`) and not from its start.
     pub task_late: bool,
+    /// Bounds its own time: the server's limit for calls does not end it, only that for tasks.
+    pub own_time: bool,
     /// Example calls.
     pub examples: Vec<ToolExample>,
     /// Extra `_meta` of the descriptor.
@@ -149,6 +151,7 @@ impl ToolSpec {
             task_support: false,
             task_required: false,
             task_late: false,
+            own_time: false,
             examples: Vec::new(),
             meta: Map::new(),
         }
@@ -209,6 +212,13 @@ impl ToolSpec {
     pub fn with_late_task(mut self) -> Self {
         self.task_support = true;
         self.task_late = true;
+        self
+    }
+
+    /// Declares that the tool bounds its own time, which may be longer than the server's limit for calls.
+    #[must_use]
+    pub fn with_own_time(mut self) -> Self {
+        self.own_time = true;
         self
     }
 

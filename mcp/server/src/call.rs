@@ -138,7 +138,7 @@ fn finished(x: &Exchange, result: String) -> Outcome {
 fn gate_failure(x: &Exchange, error: GateError) -> Outcome {
     match error {
         GateError::Deadline => {
-            let timeout_ms = x.core.config.load().call_timeout_ms;
+            let timeout_ms = x.timeout_ms();
             let error =
                 ToolError::new(ErrorCode::DeadlineExceeded, "the call took longer than the server allows")
                     .with("timeout_ms", timeout_ms)

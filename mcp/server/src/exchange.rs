@@ -155,7 +155,7 @@ impl Exchange {
     /// The context of a call that may wait: with a deadline, and progress and logs where the client takes them.
     pub(crate) fn live_context(&self, incoming: &mut Incoming) -> CallContext {
         let mut cx = self.context(incoming);
-        let timeout_ms = self.core.config.load().call_timeout_ms;
+        let timeout_ms = self.timeout_ms();
         if timeout_ms > 0 {
             cx.deadline = Instant::now().checked_add(std::time::Duration::from_millis(timeout_ms));
         }
@@ -164,6 +164,13 @@ impl Exchange {
             cx.progress = Arc::new(LiveSink::new(events, incoming.meta.progress_token.take(), level));
         }
         cx
+    }
+
+    /// Time of the whole call; 0 means none. A tool that bounds its own time gets that of a task.
+    pub(crate) fn timeout_ms(&self) -> u64 {
+        let config = self.core.config.load();
+        let is_own = self.tool.get().is_some_and(|spec| spec.own_time);
+        if is_own { config.task_timeout_ms } else { config.call_timeout_ms }
     }
 
     fn log_level(&self, incoming: &Incoming) -> Option<LogLevel> {

@@ -232,8 +232,7 @@ impl Call<'_> {
             }
             None => {
                 let id = self.id.clone();
-                let _watchdog =
-                    Watchdog::start(exchange.cancel.clone(), self.core.config.load().call_timeout_ms);
+                let _watchdog = Watchdog::start(exchange.cancel.clone(), exchange.timeout_ms());
                 let stream =
                     CallStream { serving: Some(serving), events, first, id, permit: Some(permit), _watchdog };
                 ReplyBody::call(stream, keep_alive_ms)

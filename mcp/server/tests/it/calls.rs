@@ -57,6 +57,36 @@ fn a_call_over_its_deadline_is_cancelled_and_says_so() {
 }
 
 #[test]
+fn a_tool_that_bounds_its_own_time_outlives_the_limit_for_calls() {
+    for stream_after_ms in [1, 60_000] {
+        let mut config = ServerConfig::default();
+        (config.call_timeout_ms, config.stream_after_ms) = (50, stream_after_ms);
+        let world = World::with(config, |b| b.anonymous(Scope::Full));
+        let address = world.address;
+        let caller = std::thread::spawn(move || {
+            let params = json!({"name": "wait_own_time", "arguments": {}});
+            Ask::modern(address, PATH, "tools/call", params).send()
+        });
+        world.watch.until("the call runs", |w| w.running.load(Ordering::SeqCst) == 1);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        world.watch.release.store(true, Ordering::SeqCst);
+        let answer = caller.join().unwrap();
+        let last = answer
+            .body
+            .lines()
+            .filter_map(|l| l.strip_prefix("data: ").or(Some(l)))
+            .rfind(|l| l.starts_with('{'));
+        let last: Value = serde_json::from_str(last.unwrap()).unwrap();
+        assert_eq!(last["result"]["structuredContent"], json!({"waited": true}), "{last}");
+    }
+    let mut config = ServerConfig::default();
+    (config.call_timeout_ms, config.task_timeout_ms) = (60_000, 50);
+    let world = World::with(config, |b| b.anonymous(Scope::Full));
+    let answer = call(&world, "wait_own_time").send();
+    assert_eq!(answer.json()["result"]["isError"], true, "tasks have a limit, and so has it");
+}
+
+#[test]
 fn panics_become_incidents_without_their_text() {
     let world = World::new();
     for name in ["panic", "panic_inline"] {

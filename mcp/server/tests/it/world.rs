@@ -67,6 +67,7 @@ impl Tools {
             spec("job", ToolAnnotations::WRITE).with_task_support(),
             spec("change", ToolAnnotations::WRITE),
             ToolSpec::new("header", "Has a mirrored argument.", header, ToolAnnotations::READ),
+            spec("wait_own_time", ToolAnnotations::READ).with_own_time(),
         ];
         Self { specs, watch, changes }
     }
@@ -99,7 +100,7 @@ impl ToolHandler for Tools {
         match name {
             "add" => ok(json!({"sum": args["a"].as_i64().unwrap_or(0) + args["b"].as_i64().unwrap_or(0)})),
             "big" => ok(json!({"text": "x".repeat(200_000)})),
-            "wait" => self.wait(cx),
+            "wait" | "wait_own_time" => self.wait(cx),
             "panic" | "panic_inline" => panic!("a secret cause"),
             "steps" => {
                 for step in [1.0, 2.0, 2.0, 1.0, 3.0] {

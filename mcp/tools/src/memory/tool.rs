@@ -27,6 +27,8 @@ pub(crate) trait MemoryTool: Send + Sync + 'static {
     const IS_DATA_TOOL: bool = false;
     /// May run as a task.
     const IS_LONG: bool = false;
+    /// Bounds its own time instead of that of other calls.
+    const OWN_TIME: bool = false;
 
     /// Adds what every answer carries to the schema of the result.
     fn output(schema: OutputSchema) -> OutputSchema;
@@ -66,7 +68,8 @@ impl<T: MemoryTool> QueryTool for Memory<T> {
             .with_toolset(T::TOOLSET)
             .with_output(T::output(OutputSchema::of::<T::Output>()).build())
             .with_example(ToolExample::new(title, arguments));
-        if T::IS_LONG { spec.with_task_support() } else { spec }
+        let spec = if T::IS_LONG { spec.with_task_support() } else { spec };
+        if T::OWN_TIME { spec.with_own_time() } else { spec }
     }
 
     fn call(&self, cx: &CallContext, arguments: Map<String, Value>) -> ToolResult<ToolOutput> {

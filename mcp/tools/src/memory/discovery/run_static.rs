@@ -65,6 +65,7 @@ impl MemoryTool for RunStatic {
     const TOOLSET: &'static str = "discovery";
     const HINTS: ToolAnnotations = ToolAnnotations::WRITE;
     const IS_LONG: bool = true;
+    const OWN_TIME: bool = true;
 
     fn output(schema: OutputSchema) -> OutputSchema {
         schema.target()
