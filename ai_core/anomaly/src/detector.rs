@@ -20,13 +20,14 @@ use crate::store::{ProfileStore, profile_key};
 use crate::text::normalize;
 use crate::threat::{AllowEntry, Lookup, ThreatPattern, builtin};
 use crate::token::Dialect;
-use crate::verdict::{IdSource, Verdict};
+use crate::verdict::{Action, IdSource, Verdict};
 use arc_swap::ArcSwap;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// Analyses remembered across all users.
 const ANALYSES_MAX: usize = 65_536;
@@ -169,16 +170,20 @@ impl Detector {
         }
         let policy = self.policy.load();
         let count = self.counters.mine();
-        count.checks.fetch_add(1, Ordering::Relaxed);
+        let timed = count.begin().then(Instant::now);
         if is_exempt(&policy.config, ctx) {
             count.exempt.fetch_add(1, Ordering::Relaxed);
             return Verdict::allow(&Fingerprint::NONE, ctx.dialect);
         }
         let now_ms = self.clock.now_ms();
-        SCRATCH.with(|s| match s.try_borrow_mut() {
+        let verdict = SCRATCH.with(|s| match s.try_borrow_mut() {
             Ok(mut scratch) => self.check_with(&policy, ctx, now_ms, &mut scratch),
             Err(_) => self.check_with(&policy, ctx, now_ms, &mut Scratch::default()),
-        })
+        });
+        if let Some(started) = timed {
+            count.took(started.elapsed());
+        }
+        verdict
     }
 
     fn check_with(
@@ -199,7 +204,9 @@ impl Detector {
         if standing.known && quiet && policy.mode != Mode::Learn {
             let threat = policy.config.threats_enabled && policy.lookup.threats.contains_key(&fp.digest);
             if !threat {
-                self.counters.mine().known.fetch_add(1, Ordering::Relaxed);
+                let count = self.counters.mine();
+                count.known.fetch_add(1, Ordering::Relaxed);
+                count.decided(Action::Allow, policy.mode, ctx.dialect);
                 return Verdict::allow(&fp, ctx.dialect);
             }
         }
@@ -251,14 +258,24 @@ impl Detector {
         };
         let now_ms = self.clock.now_ms();
         let key = profile_key(self.seed, ctx.user, ctx.client_addr, ctx.schema);
-        let bits = self.profiles.with(key, |p| p.outcome(&outcome, now_ms)).unwrap_or(0);
-        if bits != 0 {
-            let mut verdict = Verdict::allow(&Fingerprint::NONE, ctx.dialect);
-            verdict.digest = fb.digest;
-            verdict.behaviour = bits;
-            self.flag_feedback(&policy, ctx, key, verdict, now_ms);
+        let Some(bits) = self.profiles.with(key, |p| p.outcome(&outcome, now_ms)).unwrap_or(Some(0)) else {
+            self.counters.mine().dropped.fetch_add(1, Ordering::Relaxed);
+            return Vec::new();
+        };
+        if bits == 0 {
+            return Vec::new();
         }
+        let mut verdict = Verdict::allow(&Fingerprint::NONE, ctx.dialect);
+        verdict.digest = fb.digest;
+        verdict.behaviour = bits;
+        self.flag_feedback(&policy, ctx, key, verdict, now_ms);
         BEHAVIOUR.iter().enumerate().filter(|(i, _)| bits & 1 << i != 0).map(|(_, b)| b.0).collect()
+    }
+
+    /// The digest that `check` gives to this text, without judging it.
+    #[must_use]
+    pub fn digest(&self, ctx: &StatementContext<'_>) -> u64 {
+        fingerprint(ctx.sql, ctx.dialect, ctx.sql_mode.unwrap_or_default(), self.seed).digest
     }
 
     /// Reads the text once; where the session's SQL mode decides and is not known, the other readings'

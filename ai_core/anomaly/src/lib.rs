@@ -28,7 +28,7 @@ mod verdict;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigError, DetectorConfig, ExemptUser, LogSql, Mode, RateAction};
 pub use context::{BackendErrorClass, Phase, PostQueryFeedback, StatementContext};
-pub use counters::DetectorStats;
+pub use counters::{Decisions, DetectorStats, Latency};
 pub use detector::{Detector, NewThreat, ProfileInfo};
 pub use digest::{Fingerprint, fingerprint};
 pub use incident::Incident;

@@ -154,6 +154,8 @@ struct Machine<'a> {
     prev2: Tok,
     embedded: Option<(usize, usize)>,
     encoded: u32,
+    /// Kinds of constant comparisons so far: 1 for numbers, 2 for texts.
+    const_kinds: u8,
     /// Connectives so far.
     links: u32,
     extra_close: bool,
@@ -183,6 +185,7 @@ impl<'a> Machine<'a> {
             prev2: Tok::EOF,
             embedded: None,
             encoded: 0,
+            const_kinds: 0,
             links: 0,
             extra_close: false,
             fresh: true,
@@ -264,6 +267,7 @@ impl<'a> Machine<'a> {
             let inner = self.src.get(from..to).unwrap_or(&[]);
             analysis.signals |= embedded(inner, self.dialect, mode);
         }
+        analysis.signals = crate::rules::with_compound(analysis.signals);
         analysis
     }
 }

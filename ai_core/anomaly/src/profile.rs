@@ -294,9 +294,9 @@ impl Profile {
         if h < 0.01 { 0.0 } else { h as f32 }
     }
 
-    /// Folds an outcome in; returns the feedback rules that fired.
-    pub(crate) fn outcome(&self, o: &Outcome, now_ms: u64) -> u32 {
-        let Ok(mut outcomes) = self.outcomes.lock() else { return 0 };
+    /// Folds an outcome in; returns the feedback rules that fired. `None`: another thread was at it, and nobody waits here.
+    pub(crate) fn outcome(&self, o: &Outcome, now_ms: u64) -> Option<u32> {
+        let Ok(mut outcomes) = self.outcomes.try_lock() else { return None };
         let mut bits = 0;
         let mut heat = 0.0_f64;
         if o.refused && outcomes.error(now_ms) {
@@ -316,7 +316,7 @@ impl Profile {
             let level = (f64::from(self.heat(now_ms)) + heat).min(0.5);
             self.heat.store((now_ms / 1000) << 24 | (level * 1e6) as u64, Ordering::Relaxed);
         }
-        bits
+        Some(bits)
     }
 
     pub(crate) fn dump(&self) -> ProfileDump {

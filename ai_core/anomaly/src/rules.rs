@@ -66,6 +66,8 @@ signals! {
     CompareChain = "sqli.literal_operator" 0.30;
     SystemProbe = "sqli.system_probe" 0.40;
     OrderProbe = "sqli.order_probe" 0.35;
+    Compound = "sqli.compound" 0.55;
+    Altered = "sqli.altered" 0.55;
 }
 
 const _: () = assert!(SIGNALS.len() <= 48, "signals and statement facts share one word");
@@ -74,6 +76,56 @@ impl Signal {
     pub(crate) const fn bit(self) -> u64 {
         1 << self as u8
     }
+}
+
+const fn bits<const N: usize>(signals: [Signal; N]) -> u64 {
+    let (mut all, mut i) = (0, 0);
+    while i < N {
+        all |= signals[i].bit();
+        i += 1;
+    }
+    all
+}
+
+/// Marks that are no evidence beside another one: broken syntax, style, and what sessions do openly.
+const FAINT: u64 = bits([
+    Signal::Unbalanced,
+    Signal::CommentStub,
+    Signal::Script,
+    Signal::Encoded,
+    Signal::Dynamic,
+    Signal::ExecWhole,
+    Signal::StackedKnown,
+    Signal::Obfuscated,
+]);
+/// Probes of a condition's outcome.
+const PROBES: u64 = bits([
+    Signal::Contradiction,
+    Signal::Blind,
+    Signal::CondProbe,
+    Signal::LiteralSubquery,
+    Signal::OrderProbe,
+    Signal::SystemProbe,
+]);
+/// Texts built so that no quote is needed, or so that an error tells them.
+const DISGUISES: u64 = bits([Signal::EncodedChain, Signal::ErrorCast]);
+
+/// Adds what two marks of one statement say together: a comment that cuts the rest off behind something odd, a second
+/// constant comparison beside the first, a probe in disguise.
+#[must_use]
+pub(crate) const fn with_compound(signals: u64) -> u64 {
+    let cut = signals & Signal::CommentCut.bit() != 0
+        && signals & !(FAINT & !Signal::Obfuscated.bit()) & !Signal::CommentCut.bit() != 0;
+    let stub = signals & Signal::CommentStub.bit() != 0 && signals & PROBES != 0;
+    let pair = signals & Signal::ConstPair.bit() != 0;
+    let hidden = signals & (Signal::Blind.bit() | Signal::CondProbe.bit()) != 0 && signals & DISGUISES != 0;
+    if cut || stub || pair || hidden { signals | Signal::Compound.bit() } else { signals }
+}
+
+/// Whether a statement bears a mark that is evidence once its profile says that it is new.
+#[must_use]
+pub(crate) const fn is_marked(signals: u64) -> bool {
+    signals & !FAINT != 0
 }
 
 /// `1 − Π(1 − score)` over the injection rules in `bits`; of signals with one name the strongest counts.

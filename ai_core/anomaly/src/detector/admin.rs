@@ -215,8 +215,11 @@ impl Detector {
         let c = &self.counters;
         DetectorStats {
             total_checks: c.sum(|s| &s.checks),
-            flagged: c.sum(|s| &s.flagged),
-            denied: c.sum(|s| &s.denied),
+            flagged: c.acted(Action::Flag) + c.sum(|s| &s.told),
+            denied: c.acted(Action::Deny),
+            feedback_dropped: c.sum(|s| &s.dropped),
+            decisions: c.decisions(),
+            latency: c.latency(),
             exempt: c.sum(|s| &s.exempt),
             known: c.sum(|s| &s.known),
             analysed: c.sum(|s| &s.analysed),

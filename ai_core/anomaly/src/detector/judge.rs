@@ -7,7 +7,7 @@ use crate::digest::{Fingerprint, mix};
 use crate::incident::Incident;
 use crate::machine::StatementClass;
 use crate::profile::{BEHAVIOUR, Profile, behaviour};
-use crate::rules::{AnomalyType, Signal, for_each_rule, injection_risk};
+use crate::rules::{AnomalyType, Signal, for_each_rule, injection_risk, is_marked};
 use crate::store::profile_key;
 use crate::text::{NORMALIZED_BYTES_MAX, normalize};
 use crate::verdict::{Action, Verdict};
@@ -34,6 +34,10 @@ impl Detector {
         let threat_deny = policy.config.threats_enabled && self.library(policy, fp, &mut v);
         if !is_session(fp, analysis) && policy.mode != Mode::Learn {
             self.behave(case, standing, &mut v);
+        }
+        if v.behaviour & behaviour::NOVEL_DIGEST != 0 && is_marked(v.signals) {
+            // It begins as a known statement of an application whose statements are all known, and goes on otherwise.
+            v.signals |= Signal::Altered.bit();
         }
         if standing.known && injection_risk(v.signals) < threshold(policy) {
             // What the profile learned as its own is no news; it was never learned at or above the threshold.
@@ -99,12 +103,10 @@ impl Detector {
             self.learn(case);
         }
         self.offer(case.ctx, case.fp);
+        self.counters.mine().decided(v.action, case.policy.mode, case.ctx.dialect);
         if v.action == Action::Allow {
             return v;
         }
-        let count = self.counters.mine();
-        let counter = if v.action == Action::Deny { &count.denied } else { &count.flagged };
-        counter.fetch_add(1, Ordering::Relaxed);
         self.count_rules(&v);
         v.incident = Some(self.record(case.policy, case.ctx, case.key, &v, case.now_ms));
         v
@@ -159,7 +161,7 @@ impl Detector {
         v.action = Action::Flag;
         v.anomaly_type = Some(AnomalyType::Behaviour);
         v.risk = behaviour_risk(&v);
-        self.counters.mine().flagged.fetch_add(1, Ordering::Relaxed);
+        self.counters.mine().told.fetch_add(1, Ordering::Relaxed);
         self.count_rules(&v);
         self.record(policy, ctx, key, &v, now_ms);
     }

@@ -383,3 +383,53 @@ fn a_swap_is_never_seen_half() {
         }
     });
 }
+
+#[test]
+fn what_is_only_flagged_cold_is_denied_once_the_application_is_known() {
+    let faint = "SELECT a FROM t WHERE b = 'x' AND 9600=7248";
+    let (cold, _) = detector(|_| {});
+    let v = cold.check(&ctx(faint));
+    assert_eq!((v.action, names(&v)), (Action::Flag, vec!["sqli.contradiction"]));
+    let (d, _) = learned();
+    let v = d.check(&ctx(faint));
+    assert_eq!(v.action, Action::Deny);
+    assert!(names(&v).contains(&"sqli.altered"), "{:?}", names(&v));
+    // New but clean, and new with nothing but broken syntax: flagged, as the release of an application would be.
+    for clean in ["SELECT a FROM t WHERE b = 'x' AND c = 1", "SELECT a FROM t WHERE b = 'x' AND (c = 1"] {
+        assert_eq!(d.check(&ctx(clean)).action, Action::Flag, "{clean}");
+    }
+}
+
+#[test]
+fn two_unrelated_marks_deny_where_each_alone_flags() {
+    let (d, _) = detector(|_| {});
+    let judge = |sql: &str| d.check(&ctx(sql));
+    for (sql, expected) in [
+        ("SELECT a FROM t WHERE b = 'x' AND 5231=8514-- -' AND c = 1", Action::Deny),
+        ("SELECT a FROM t WHERE b = 'x' OR 5329=4907 OR 'bplz'='aiqT'", Action::Deny),
+        ("SELECT a FROM t WHERE b = 'x'-- ' AND c = 1", Action::Flag),
+        ("SELECT a FROM t WHERE b = 'x' AND 5231=8514", Action::Flag),
+    ] {
+        let v = judge(sql);
+        assert_eq!(v.action, expected, "{sql}: {:?}", names(&v));
+        assert_eq!(names(&v).contains(&"sqli.compound"), expected == Action::Deny, "{sql}");
+    }
+}
+
+#[test]
+fn every_decision_is_counted_once_and_a_sample_is_timed() {
+    let (d, _) = detector(|_| {});
+    for _ in 0..32 {
+        _ = d.check(&ctx(CLEAN));
+    }
+    _ = d.check(&ctx(ATTACK));
+    let stats = d.stats();
+    assert_eq!(stats.total_checks, 33);
+    let of =
+        |action| stats.decisions.iter().filter(|row| row.action == action).map(|row| row.count).sum::<u64>();
+    assert_eq!((of(Action::Allow), of(Action::Deny), of(Action::Flag)), (32, 1, 0));
+    assert!(stats.decisions.iter().all(|row| row.mode == Mode::Enforce && row.dialect == Dialect::MySql));
+    let timed: u64 = stats.latency.counts.iter().sum();
+    assert!((1..=3).contains(&timed), "{timed}");
+    assert!(stats.latency.quantile_us(0.5) > 0.0);
+}

@@ -341,7 +341,10 @@ impl Machine<'_> {
         match truth {
             Truth::Known(true) if under_or && after_value => self.raise(Signal::Tautology),
             _ => {
-                if self.signals & Signal::Contradiction.bit() != 0 {
+                // A number beside a text: nobody writes two of them into one condition by hand.
+                let is_text = (term.sides[0].flags | term.sides[1].flags) & flag::TEXT != 0;
+                self.const_kinds |= if is_text { 2 } else { 1 };
+                if self.const_kinds == 3 {
                     self.raise(Signal::ConstPair);
                 }
                 self.raise(Signal::Contradiction);

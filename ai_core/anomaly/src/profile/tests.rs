@@ -53,9 +53,9 @@ fn heat_decays() {
     let o =
         |t: u64| Outcome { digest: 1, time_ms: t, rows: 1, refused: false, slow_ms: 5000, rows_limit: 10 };
     for _ in 0..10 {
-        assert_eq!(p.outcome(&o(10), 1_000_000), 0);
+        assert_eq!(p.outcome(&o(10), 1_000_000), Some(0));
     }
-    assert_eq!(p.outcome(&o(60_000), 1_000_000), behaviour::EXEC_SLOW);
+    assert_eq!(p.outcome(&o(60_000), 1_000_000), Some(behaviour::EXEC_SLOW));
     assert!((p.heat(1_000_000) - 0.2).abs() < 0.001);
     assert!((p.heat(1_300_000) - 0.1).abs() < 0.001);
     assert_eq!(p.heat(10_000_000), 0.0);
