@@ -8,7 +8,7 @@ mod text;
 mod tests;
 
 pub use caps::{LexCaps, scan, utf8};
-pub use text::{digest, fingerprint, normal_form, strip_comments};
+pub use text::{digest, fingerprint, normal_form, push_blank, strip_comments};
 
 use crate::dialect::DialectName;
 

@@ -23,7 +23,8 @@ pub use error::{HarvestCode, HarvestError, HarvestResult};
 pub use fake::{FakeAnswer, FakeDialect, FakeServer};
 pub use gate::{CheckedStatement, ExplainOptions, FragmentKind, GatePolicy, StatementKind, TableRef};
 pub use lexer::{
-    LexCaps, LexMode, Lexer, Token, TokenKind, digest, fingerprint, normal_form, scan, strip_comments, utf8,
+    LexCaps, LexMode, Lexer, Token, TokenKind, digest, fingerprint, normal_form, push_blank, scan,
+    strip_comments, utf8,
 };
 pub use metadata::{
     ColumnMeta, ConstraintMeta, ConstraintType, DependencyMeta, ForeignKeyMeta, IndexColumnMeta, IndexMeta,

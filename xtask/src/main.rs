@@ -7,6 +7,7 @@ mod ci;
 mod clients;
 mod conformance;
 mod deny;
+mod fuzz;
 mod layering;
 mod metadata;
 mod peer_process;
@@ -37,6 +38,8 @@ usage: cargo xtask COMMAND [OPTIONS]
                   --verbose       each scenario
   clients       foreign MCP clients against the fixture and serve examples, over HTTPS and stdio
                   --only NAME     only `conformance_fixture` or only `serve`
+  fuzz [TARGET…]  what reads bytes of strangers, with libFuzzer (needs a nightly toolchain)
+                  --seconds N     how long each target runs (60)
   bench http    CPU of our server per tools/call beside rmcp's
   bench peers   the same SQL through our query endpoint, MCP Toolbox and DBHub where they are installed
                   --postgres URL, --toolbox PROGRAM, --dbhub PROGRAM, --requests N
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         "deny" => deny::command(&rest),
         "conformance" => conformance::command(&rest),
         "clients" => clients::command(&rest),
+        "fuzz" => fuzz::command(&rest),
         "bench" => bench::command(&rest),
         "" | "help" | "--help" | "-h" => {
             say::line(USAGE);

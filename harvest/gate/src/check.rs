@@ -2,7 +2,7 @@
 
 use harvest::{
     CheckedStatement, DialectName, GatePolicy, HarvestCode, HarvestError, HarvestResult, LexCaps, LexMode,
-    StatementKind, Token, TokenKind, scan,
+    StatementKind, Token, TokenKind, push_blank, scan,
 };
 
 use crate::refusal::refuse;
@@ -13,6 +13,7 @@ use crate::{explain, parse, pragma, show};
 pub(crate) struct Source<'a> {
     /// The text as it came.
     pub(crate) sql: &'a str,
+    mode: LexMode,
     /// Every token, blanks included.
     all: Vec<Token<'a>>,
     /// The tokens that mean something, without the closing semicolon.
@@ -23,7 +24,8 @@ impl<'a> Source<'a> {
     /// Reads `sql` within its bounds and makes sure that it is one statement.
     pub(crate) fn read(dialect: DialectName, sql: &'a str, policy: &GatePolicy) -> HarvestResult<Self> {
         let caps = LexCaps { sql_bytes_max: policy.sql_bytes_max, ..LexCaps::default() };
-        let all = scan(sql, LexMode::of(dialect), caps)?;
+        let mode = LexMode::of(dialect);
+        let all = scan(sql, mode, caps)?;
         let mut words: Vec<Token<'a>> = all.iter().filter(|t| !t.kind.is_blank()).copied().collect();
         if words.last().is_some_and(|t| t.kind == TokenKind::Semicolon) {
             words.pop();
@@ -50,7 +52,7 @@ impl<'a> Source<'a> {
         if words.is_empty() {
             return Err(HarvestError::syntax("the statement is empty", None));
         }
-        Ok(Self { sql, all, words })
+        Ok(Self { sql, mode, all, words })
     }
 
     /// The text from byte `from` to the last word, ordinary comments as one space.
@@ -61,7 +63,11 @@ impl<'a> Source<'a> {
         }
         let mut out = String::with_capacity(end.saturating_sub(from));
         for token in self.all.iter().filter(|t| t.start >= from && t.end() <= end) {
-            if token.kind == TokenKind::Comment { out.push(' ') } else { out.push_str(token.text) }
+            if token.kind == TokenKind::Comment {
+                push_blank(&mut out, self.mode)
+            } else {
+                out.push_str(token.text)
+            }
         }
         out.trim_start().to_owned()
     }

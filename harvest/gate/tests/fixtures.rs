@@ -187,7 +187,7 @@ fn fragments_are_checked_like_statements() {
     let policy = GatePolicy::default();
     let predicate =
         |sql: &str| check_fragment(DialectName::Postgresql, sql, FragmentKind::Predicate, &policy);
-    assert_eq!(predicate("a > 1 /* x */ AND b = 'it''s'").unwrap(), "a > 1   AND b = 'it''s'");
+    assert_eq!(predicate("a > 1 /* x */ AND b = 'it''s'").unwrap(), "a > 1  AND b = 'it''s'");
     for bad in [
         "1=1; DELETE FROM t",
         "pg_sleep(1) IS NULL",

@@ -14,9 +14,7 @@ pub fn strip_comments(sql: &str, mode: LexMode) -> Cow<'_, str> {
         if token.kind == TokenKind::Comment {
             any = true;
             out.push_str(&sql[copied..token.start]);
-            if !out.ends_with([' ', '\n']) {
-                out.push(' ');
-            }
+            push_blank(&mut out, mode);
             copied = token.end();
         }
     }
@@ -25,6 +23,19 @@ pub fn strip_comments(sql: &str, mode: LexMode) -> Cow<'_, str> {
     }
     out.push_str(&sql[copied..]);
     Cow::Owned(out)
+}
+
+/// Ends `out` with a blank in place of a comment, without making a comment of what stands before it: MySQL and MariaDB read
+/// two minus signs as operators until white space or a control character follows them.
+pub fn push_blank(out: &mut String, mode: LexMode) {
+    let before = out.trim_end_matches('-').len();
+    let signs = out.len() - before;
+    if mode.is_mysql() && signs > 1 {
+        out.truncate(before);
+        out.push_str(&"- ".repeat(signs));
+    } else if !out.ends_with([' ', '\n']) {
+        out.push(' ');
+    }
 }
 
 /// Comments removed, white space outside literals collapsed to one space, ends trimmed, case and literals kept.
@@ -38,7 +49,7 @@ pub fn normal_form(sql: &str, mode: LexMode) -> String {
             continue;
         }
         if blank && !out.is_empty() {
-            out.push(' ');
+            push_blank(&mut out, mode);
         }
         blank = false;
         out.push_str(token.text);
