@@ -28,5 +28,7 @@ pub use retrieve::{Passage, Retriever};
 pub use rows::{
     PageRequest, RowColumn, RowKey, RowPage, RowSource, RowValue, SourceConnector, SourceRow, SourceSpec,
 };
-pub use text::{TextChange, TextClause, TextEntry, TextHit, TextIndex, TextIndexOpener, TextIndexStatus};
+pub use text::{
+    TextChange, TextClause, TextEntry, TextHit, TextIndex, TextIndexOpener, TextIndexStatus, entry_mark,
+};
 pub use vector::{Allowed, VectorHit, VectorItem, VectorStore, check_vector};

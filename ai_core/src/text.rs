@@ -122,6 +122,22 @@ pub trait TextIndex: Send + Sync {
     /// # Errors
     /// When the index cannot be read.
     fn status(&self) -> AiResult<TextIndexStatus>;
+
+    /// The wrapping sum of [`entry_mark`] over all entries; `None` from an index that cannot tell.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn checksum(&self) -> AiResult<Option<i64>> {
+        Ok(None)
+    }
+}
+
+/// The share of one entry in a checksum that does not depend on order.
+#[must_use]
+pub fn entry_mark(chunk_pk: i64, version: i64) -> i64 {
+    let mut h = (chunk_pk as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (version as u64).rotate_left(32);
+    h = (h ^ (h >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    (h ^ (h >> 33)) as i64
 }
 
 /// Opens an index in a folder; the text is the identity that the index must carry, and an index of another identity

@@ -1,8 +1,8 @@
 //! Which sources a caller sees and which spaces they use, read from one state of the store; it knows no search.
 
 use ai_core::{AiError, AiErrorCode, AiResult};
-use rusqlite::Connection;
 
+use crate::database::Session;
 use crate::records::Space;
 use crate::store::{self, AclEntry, SourceRow};
 
@@ -50,12 +50,12 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    pub(crate) fn read(connection: &Connection) -> AiResult<Self> {
+    pub(crate) fn read(c: &dyn Session) -> AiResult<Self> {
         Ok(Self {
-            sources: store::sources_all(connection)?,
-            acl: store::acl_all(connection)?,
-            spaces: store::spaces_all(connection)?,
-            roles: store::roles_all(connection)?,
+            sources: store::sources_all(c)?,
+            acl: store::acl_all(c)?,
+            spaces: store::spaces_all(c)?,
+            roles: store::roles_all(c)?,
         })
     }
 

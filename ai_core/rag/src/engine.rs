@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::api::{SearchFts, SearchHybrid, SearchResponse, SearchVector};
 use crate::catalogue::{Catalogue, RagCaller, precondition};
 use crate::config::{Embedding, SourceConfig};
+use crate::database::{Database, SqlFamily};
 use crate::embedders::{EmbedderFactory, Embedders};
 use crate::jobs::Jobs;
 use crate::map;
@@ -20,7 +21,8 @@ use crate::prepare::{self, Binding};
 use crate::records::{Space, SpaceRole, WriteCounts};
 use crate::search;
 use crate::search_log::{LogQueries, SearchLog};
-use crate::store::{Fts5Index, Store, WriteBatch};
+use crate::sqlite::SqliteDatabase;
+use crate::store::{AnnMode, Fts5Index, Store, WriteBatch};
 
 /// Text that is embedded when a space is first used, to notice a changed model later.
 const CANARY: &str = "the slow query log shows statements that take longer than a second";
@@ -58,6 +60,8 @@ pub struct RagLimits {
     pub tombstone_ttl_s: u64,
     /// How long the log of searches is kept, in seconds.
     pub log_ttl_s: u64,
+    /// How long a silent process keeps its jobs in a store that several share, in seconds.
+    pub lease_s: u64,
 }
 
 impl Default for RagLimits {
@@ -76,6 +80,7 @@ impl Default for RagLimits {
             outbox_rows_max: 20_000,
             tombstone_ttl_s: 30 * 86_400,
             log_ttl_s: 30 * 86_400,
+            lease_s: 60,
         }
     }
 }
@@ -105,9 +110,24 @@ pub struct RagBuilder {
     outer: Option<TextIndexOpener>,
     file_roots: Vec<PathBuf>,
     log_queries: LogQueries,
+    database: Option<Arc<dyn Database>>,
+    ann: AnnMode,
 }
 
 impl RagBuilder {
+    /// Keeps the store in this database instead of a SQLite file; the builder's path then names the files that belong to
+    /// this process alone, the full-text index for instance.
+    pub fn database(mut self, database: Arc<dyn Database>) -> Self {
+        self.database = Some(database);
+        self
+    }
+
+    /// What makes searches of vectors fast.
+    pub fn ann(mut self, mode: AnnMode) -> Self {
+        self.ann = mode;
+        self
+    }
+
     /// Serves sources whose settings name `provider`.
     pub fn embedder_factory(mut self, provider: &str, factory: EmbedderFactory) -> Self {
         self.embedders.register(provider, factory);
@@ -161,7 +181,14 @@ impl RagBuilder {
     /// # Errors
     /// When the store or its indexes cannot be opened or are of a newer version.
     pub fn open(self) -> AiResult<Rag> {
-        let store = Arc::new(Store::open(&self.path)?);
+        let database = match self.database {
+            Some(database) => database,
+            None => Arc::new(SqliteDatabase::open(&self.path)?),
+        };
+        if self.ann == AnnMode::Hnsw && database.family() == SqlFamily::Sqlite {
+            return Err(precondition("SQLite has no HNSW index; use rag_ann = auto or int8"));
+        }
+        let store = Arc::new(Store::over(&self.path, database, self.ann)?);
         let log = SearchLog::new(self.log_queries, store.index_identity()?);
         let inner = Inner {
             store,
@@ -206,7 +233,13 @@ impl Inner {
     /// Uses the full-text index that the setting and the store's size ask for.
     pub(crate) fn choose_fulltext(&self) -> AiResult<()> {
         let chunks: u64 = self.store.meta("live_count")?.and_then(|t| t.parse().ok()).unwrap_or(0);
+        if self.store.shared() && (self.fulltext == Fulltext::Fts5 || self.outer.is_none()) {
+            return Err(precondition(
+                "a store in PostgreSQL takes its full text from an index beside each process; use rag_fulltext = tantivy",
+            ));
+        }
         let outer = match (self.fulltext, &self.outer) {
+            (_, Some(open)) if self.store.shared() => Some(open),
             (Fulltext::Outer, None) => {
                 return Err(precondition("this program was built without an outer full-text index"));
             }
@@ -344,6 +377,8 @@ impl Rag {
             outer: None,
             file_roots: Vec::new(),
             log_queries: LogQueries::default(),
+            database: None,
+            ann: AnnMode::default(),
         }
     }
 

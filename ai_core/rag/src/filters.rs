@@ -1,11 +1,10 @@
 //! Filters of a search as one bound condition over chunks; it knows columns, not rankings.
 
 use ai_core::{AiError, AiResult, Allowed};
-use rusqlite::Connection;
-use rusqlite::types::Value as Sql;
 use serde_json::Value;
 
 use crate::api::Filters;
+use crate::database::{Session, SqlValue as Sql};
 use crate::store::{self, SourceRow};
 
 const DOC_IDS_MAX: usize = 1000;
@@ -57,14 +56,17 @@ impl Checked {
 
     fn add(&mut self, name: &str, condition: &str, value: impl Into<Sql>) {
         self.values.push(value.into());
-        self.conditions.push(condition.replace("??", &format!("?{}", self.values.len())));
+        self.conditions.push(
+            condition
+                .replace("{list}", &format!("{{list:{}}}", self.values.len()))
+                .replace("??", &format!("?{}", self.values.len())),
+        );
         if !name.is_empty() {
             self.applied.push(name.to_owned());
         }
     }
 
     fn lists(&mut self, f: &Filters) -> AiResult<()> {
-        let json = |v: serde_json::Result<String>| v.map_err(|e| AiError::internal(e.to_string()));
         if f.doc_ids.len() > DOC_IDS_MAX {
             return Err(AiError::limit(format!("filters.doc_ids has more than {DOC_IDS_MAX} entries")));
         }
@@ -74,20 +76,21 @@ impl Checked {
             )));
         }
         if !f.doc_ids.is_empty() {
-            let ids = json(serde_json::to_string(&f.doc_ids))?;
-            self.add("doc_ids", "c.doc_id IN (SELECT value FROM json_each(??))", ids);
+            self.add("doc_ids", "c.doc_id {list}", f.doc_ids.clone());
         }
         if !f.post_type_ids.is_empty() {
-            let ids = json(serde_json::to_string(&f.post_type_ids))?;
-            self.add("post_type_ids", "c.doc_pk IN (SELECT doc_pk FROM rag_documents WHERE post_type IN (SELECT value FROM json_each(??)))", ids);
+            self.add(
+                "post_type_ids",
+                "c.doc_pk IN (SELECT doc_pk FROM rag_documents WHERE post_type {list})",
+                f.post_type_ids.clone(),
+            );
         }
         let folded = |tags: &[String]| tags.iter().map(|t| t.trim().to_lowercase()).collect::<Vec<_>>();
         if !f.tags_any.is_empty() {
-            let tags = json(serde_json::to_string(&folded(&f.tags_any)))?;
             self.add(
                 "tags_any",
-                "c.doc_pk IN (SELECT doc_pk FROM rag_document_tags WHERE tag IN (SELECT value FROM json_each(??)))",
-                tags,
+                "c.doc_pk IN (SELECT doc_pk FROM rag_document_tags WHERE tag {list})",
+                folded(&f.tags_any),
             );
         }
         for (i, tag) in folded(&f.tags_all).into_iter().enumerate() {
@@ -166,7 +169,6 @@ impl Checked {
                     .filter_map(|s| s.config.as_ref().ok()?.doc_map.metadata.rename.get(key).cloned()),
             )
             .collect();
-        let names = serde_json::to_string(&names).map_err(|e| AiError::internal(e.to_string()))?;
         let path = format!("metadata.{key}");
         let Value::Object(operators) = wanted else {
             return self.compare(&path, &names, "eq", wanted);
@@ -177,9 +179,9 @@ impl Checked {
         operators.iter().try_for_each(|(operator, value)| self.compare(&path, &names, operator, value))
     }
 
-    fn compare(&mut self, path: &str, names: &str, operator: &str, value: &Value) -> AiResult<()> {
-        self.values.push(names.to_owned().into());
-        let keys = format!("m.key IN (SELECT value FROM json_each(?{}))", self.values.len());
+    fn compare(&mut self, path: &str, names: &[String], operator: &str, value: &Value) -> AiResult<()> {
+        self.values.push(names.into());
+        let keys = format!("m.key {{list:{}}}", self.values.len());
         let inside = |test: &str| {
             format!("c.doc_pk IN (SELECT m.doc_pk FROM rag_document_meta m WHERE {keys} AND {test})")
         };
@@ -213,14 +215,17 @@ impl Checked {
                 inside(&format!("m.{column} {sign} ?{}", self.values.len()))
             }
             "exists" => match value {
-                Value::Bool(true) => inside("1"),
-                Value::Bool(false) => format!("NOT {}", inside("1")),
+                Value::Bool(true) => inside("1 = 1"),
+                Value::Bool(false) => format!("NOT {}", inside("1 = 1")),
                 _ => return Err(bad(path, "exists takes true or false")),
             },
             "prefix" => {
                 let Value::String(prefix) = value else { return Err(bad(path, "prefix takes a text")) };
                 self.values.push(prefix.clone().into());
-                inside(&format!("substr(m.text, 1, length(?{n})) = ?{n}", n = self.values.len()))
+                inside(&format!(
+                    "substr(m.text, 1, length(CAST(?{n} AS TEXT))) = CAST(?{n} AS TEXT)",
+                    n = self.values.len()
+                ))
             }
             _ => return Err(bad(path, "knows eq, ne, in, lt, lte, gt, gte, exists, prefix")),
         };
@@ -245,24 +250,16 @@ impl Checked {
     }
 
     /// What may answer in this state of the store. Without conditions only the sources restrict.
-    pub(crate) fn allowed(
-        &self,
-        connection: &Connection,
-        sources: &[i64],
-        all_sources: bool,
-    ) -> AiResult<Allowed> {
+    pub(crate) fn allowed(&self, c: &dyn Session, sources: &[i64], all_sources: bool) -> AiResult<Allowed> {
         let base = if all_sources { Allowed::all() } else { Allowed::sources(sources.to_vec()) };
         if self.conditions.is_empty() {
             return Ok(base);
         }
         let mut values = self.values.clone();
-        values.push(store::json_ints(sources).into());
-        let condition = format!(
-            "{} AND c.source_id IN (SELECT value FROM json_each(?{}))",
-            self.conditions.join(" AND "),
-            values.len()
-        );
-        let pks = store::matching_chunks(connection, &condition, &values)?;
+        values.push(sources.into());
+        let condition =
+            format!("{} AND c.source_id {{list:{}}}", self.conditions.join(" AND "), values.len());
+        let pks = store::matching_chunks(c, &condition, &values)?;
         Ok(Allowed::all().with_chunks(pks))
     }
 }

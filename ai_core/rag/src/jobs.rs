@@ -90,6 +90,7 @@ pub(crate) struct Live {
     cancel: AtomicBool,
     written: Mutex<std::time::Instant>,
     store: Arc<store::Store>,
+    lease_s: u64,
 }
 
 /// All live jobs of an engine.
@@ -122,6 +123,10 @@ impl Jobs {
         self.state().live.get(job_id).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Live>> {
+        self.state().live.values().cloned().collect()
+    }
+
     /// Stops all jobs at their next commit and waits for them.
     pub(crate) fn stop(&self, deadline: Deadline) {
         self.stop.store(true, Ordering::SeqCst);
@@ -152,10 +157,20 @@ impl Live {
         (row, progress)
     }
 
+    /// Writes the job's state now and then, so that it is seen to live.
+    fn beat(&self) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.elapsed().as_millis() >= HEARTBEAT_MS {
+            *written = std::time::Instant::now();
+            // A heartbeat that cannot be written now is written the next time; the job itself reports failures.
+            let _ = self.save();
+        }
+    }
+
     fn save(&self) -> AiResult<()> {
         let (mut row, progress) = self.snapshot();
         row.progress = serde_json::to_value(progress).unwrap_or(Value::Null);
-        self.store.put_job(&row)
+        self.store.put_job(&row, self.lease_s)
     }
 }
 
@@ -168,12 +183,7 @@ impl Watcher for Live {
                 None => all.push(progress.clone()),
             }
         }
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.elapsed().as_millis() >= HEARTBEAT_MS {
-            *written = std::time::Instant::now();
-            // A heartbeat that cannot be written now is written the next time; the job itself reports failures.
-            let _ = self.save();
-        }
+        self.beat();
     }
 
     fn errors(&self, rows: Vec<SyncErrorRow>) {
@@ -184,6 +194,10 @@ impl Watcher for Live {
 
     fn cancelled(&self) -> bool {
         self.cancel.load(Ordering::SeqCst)
+    }
+
+    fn job_id(&self) -> String {
+        self.row.lock().unwrap_or_else(PoisonError::into_inner).job_id.clone()
     }
 }
 
@@ -232,6 +246,7 @@ fn launch(inner: &Arc<Inner>, row: JobRow) -> AiResult<()> {
         cancel: AtomicBool::new(false),
         written: Mutex::new(std::time::Instant::now()),
         store: Arc::clone(&inner.store),
+        lease_s: inner.limits.lease_s,
     });
     {
         let mut state = inner.jobs.state();
@@ -250,7 +265,8 @@ fn launch(inner: &Arc<Inner>, row: JobRow) -> AiResult<()> {
                     .with("source_id", *id));
             }
         }
-        live.save()?;
+        let row = live.snapshot().0;
+        inner.store.start_job(&row, &order.source_ids, inner.limits.lease_s)?;
         for id in &order.source_ids {
             state.busy.insert(*id, job_id.clone());
         }
@@ -276,7 +292,7 @@ fn finish(inner: &Inner, live: &Live, job_state: JobState, error: Option<String>
     row.progress = serde_json::to_value(progress).unwrap_or(Value::Null);
     let mut state = inner.jobs.state();
     // A job whose end cannot be written is found unfinished at the next start and runs again, which is harmless.
-    let _ = live.store.put_job(&row);
+    let _ = live.store.put_job(&row, live.lease_s);
     state.live.remove(&row.job_id);
     state.busy.retain(|_, id| *id != row.job_id);
     inner.jobs.changed.notify_all();
@@ -429,7 +445,13 @@ fn delete_source(inner: &Arc<Inner>, live: &Live, source_id: i64) -> AiResult<()
 
 /// Takes up the jobs that a stopped process left unfinished.
 pub(crate) fn resume(inner: &Arc<Inner>) -> AiResult<usize> {
-    let rows = inner.store.quick(store::jobs_unfinished)?;
+    // In a shared store another process may be at work; silence tells that it is not.
+    let before = if inner.store.shared() {
+        now_s().saturating_sub(i64::try_from(inner.limits.lease_s).unwrap_or(i64::MAX))
+    } else {
+        i64::MAX
+    };
+    let rows = inner.store.quick(|c| store::jobs_unfinished(c, before))?;
     let mut taken = 0;
     for mut row in rows {
         if inner.jobs.live(&row.job_id).is_some() {
@@ -438,11 +460,12 @@ pub(crate) fn resume(inner: &Arc<Inner>) -> AiResult<usize> {
         row.state = JobState::Queued;
         match launch(inner, row.clone()) {
             Ok(()) => taken += 1,
+            Err(error) if error.code == AiErrorCode::Conflict => {} // its sources are in other hands by now
             Err(error) => {
                 row.state = JobState::Failed;
                 row.finished_at = Some(now_s());
                 row.error = Some(error.message);
-                inner.store.put_job(&row)?;
+                inner.store.put_job(&row, inner.limits.lease_s)?;
             }
         }
     }
@@ -494,7 +517,13 @@ pub(crate) fn background(engine: &Weak<Inner>) {
         // Each of these is tried again at the next tick; their state is visible in stats and job rows.
         let _ = inner.store.catch_up(Some(4));
         let _ = inner.log.flush(&inner.store, inner.limits.log_ttl_s);
+        for live in inner.jobs.all() {
+            live.beat();
+        }
         if ticks.is_multiple_of(20) {
+            if inner.store.shared() {
+                let _ = resume(&inner);
+            }
             let _ = schedule(&inner);
             for space in inner.store.quick(store::spaces_all).unwrap_or_default() {
                 let _ = inner.store.warm(&space);

@@ -6,6 +6,7 @@ mod api;
 mod catalogue;
 mod chunk;
 mod config;
+mod database;
 mod embedders;
 mod engine;
 mod eval;
@@ -26,6 +27,7 @@ mod search;
 mod search_log;
 mod snippet;
 mod sql;
+mod sqlite;
 mod sqlite_vectors;
 mod store;
 mod sync;
@@ -47,6 +49,10 @@ pub use config::{
     BACKEND_TYPES, ChunkUnit, Chunking, Concat, DocIdMap, DocMap, Embedding, MetadataMap, Normalize, Part,
     SourceConfig, SyncSettings, Tombstone,
 };
+pub use database::{
+    Database, EachRow, EachVector, FromCell, Row, Session, SessionWork, SqlFamily, SqlValue, VectorSpace,
+    Words,
+};
 pub use embedders::EmbedderFactory;
 pub use engine::{Fulltext, PushDocument, PushReport, Rag, RagBuilder, RagLimits};
 pub use eval::{Judgements, Quality, evaluate, percentile};
@@ -57,7 +63,8 @@ pub use reads::{
     FetchLimits, FetchResponse, FetchedRow, GetChunks, GetDocs, Neighbour, RowFault,
 };
 pub use records::{JobState, SyncErrorRow};
+pub use schema::SCHEMA_VERSION;
 pub use search_log::LogQueries;
 pub use sqlite_vectors::SqliteVectors;
-pub use store::AclEntry;
+pub use store::{AclEntry, AnnMode};
 pub use sync::SourceProgress;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::admin::CallStats;
 use crate::catalogue::{Catalogue, RagCaller, Right};
 use crate::config::SourceConfig;
+use crate::database::Session;
 use crate::engine::Rag;
 use crate::map;
 use crate::records::ChunkRow;
@@ -340,7 +341,7 @@ fn item_of(row: ChunkRow, returns: &ChunkReturn) -> ChunkItem {
 
 /// The chunks around one, each without what it shares with its neighbour on the inner side.
 fn context(
-    c: &rusqlite::Connection,
+    c: &dyn Session,
     row: &ChunkRow,
     wanted: &ChunkContext,
 ) -> AiResult<(Vec<Neighbour>, Vec<Neighbour>)> {

@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 use ai_core::{EmbedderInfo, Metric};
 
+use crate::database::VectorSpace;
+
 /// A document to be stored, with everything that is derived from it.
 #[derive(Debug, Clone, PartialEq)]
 // Exhaustive on purpose: the store writes every member.
@@ -80,9 +82,9 @@ impl Space {
             && self.dim == info.dim
     }
 
-    /// The name of its vector table; only ever built from a number.
-    pub(crate) fn table(&self) -> String {
-        format!("rag_vec_{}", self.space_id)
+    /// Its table of vectors.
+    pub(crate) const fn vectors(&self) -> VectorSpace {
+        VectorSpace { space_id: self.space_id, dim: self.dim, metric: self.metric, normalize: self.normalize }
     }
 }
 

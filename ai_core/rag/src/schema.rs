@@ -6,7 +6,7 @@ use crate::sql::sql;
 use ai_core::{AiError, AiErrorCode, AiResult};
 
 /// Version of the tables; a store with a higher one is refused.
-pub(crate) const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 1;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS rag_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS rag_document_meta (
 CREATE TABLE IF NOT EXISTS rag_sync_state (
   source_id INTEGER PRIMARY KEY, mode TEXT NOT NULL DEFAULT 'poll', cursor_json TEXT NOT NULL DEFAULT '{}',
   last_ok_at INTEGER, last_error TEXT, last_run_at INTEGER, last_job_id TEXT, last_sweep_at INTEGER, sweep_json TEXT,
-  consecutive_failures INTEGER NOT NULL DEFAULT 0, next_run_at INTEGER);
+  consecutive_failures INTEGER NOT NULL DEFAULT 0, next_run_at INTEGER, lease_owner TEXT, lease_until INTEGER);
 CREATE TABLE IF NOT EXISTS rag_sync_jobs (
   job_id TEXT PRIMARY KEY, kind TEXT NOT NULL, state TEXT NOT NULL, requested_by TEXT NOT NULL DEFAULT '',
   sources_json TEXT NOT NULL DEFAULT '{}', dry_run INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL,
@@ -100,6 +100,10 @@ CREATE VIEW IF NOT EXISTS rag_chunk_view AS
     c.metadata_json AS chunk_metadata_json, c.updated_at
   FROM rag_chunks c JOIN rag_documents d ON d.doc_pk = c.doc_pk JOIN rag_sources s ON s.source_id = c.source_id
   WHERE c.deleted = 0 AND d.deleted = 0 AND s.enabled = 1;
+";
+
+/// The full-text table: terms come analysed, every character of them counts.
+pub(crate) const WORDS: &str = "
 CREATE VIRTUAL TABLE IF NOT EXISTS rag_fts_chunks USING fts5(
   title, body, content='', contentless_delete=1, columnsize=1,
   tokenize = \"unicode61 remove_diacritics 0 categories 'L* M* N* P* S* Co'\");
@@ -113,6 +117,8 @@ const ADDED_COLUMNS: &[(&str, &str, &str)] = &[
     ("rag_sources", "kind", "TEXT NOT NULL DEFAULT 'rag'"),
     ("rag_sources", "config_hash", "TEXT"),
     ("rag_sync_state", "sweep_json", "TEXT"),
+    ("rag_sync_state", "lease_owner", "TEXT"),
+    ("rag_sync_state", "lease_until", "INTEGER"),
     ("rag_vec_spaces", "canary", "BLOB"),
 ];
 
@@ -135,6 +141,7 @@ pub(crate) fn migrate(connection: &mut Connection) -> AiResult<()> {
         }
     }
     tx.execute_batch(TABLES).map_err(sql)?;
+    tx.execute_batch(WORDS).map_err(sql)?;
     tx.execute(
         "INSERT INTO rag_meta (key, value) VALUES ('schema_version', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1
          WHERE value <> ?1",

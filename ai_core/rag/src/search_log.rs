@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use ai_core::AiResult;
-use rusqlite::params;
 
 use crate::api::SearchResponse;
 use crate::catalogue::RagCaller;
+use crate::database::bind;
 use crate::ids::{now_s, sha256};
-use crate::sql::sql;
 use crate::store::Store;
 
 /// Searches that wait to be written; later ones are dropped.
@@ -95,30 +94,26 @@ impl SearchLog {
             return Ok(0);
         }
         store.write(|c| {
-            let mut statement = c
-                .prepare_cached(
+            for r in &rows {
+                c.execute(
                     "INSERT INTO rag_search_log (tool, caller, query, k, filters, results, degraded, ms, error_code, searched_at)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                )
-                .map_err(sql)?;
-            for r in &rows {
-                statement
-                    .execute(params![
+                    bind![
                         r.tool,
-                        r.caller,
-                        r.query,
-                        r.k as i64,
-                        r.filters,
-                        r.results.map(|n| n as i64),
+                        &r.caller,
+                        &r.query,
+                        r.k,
+                        &r.filters,
+                        r.results,
                         r.degraded,
                         r.ms.round() as i64,
                         r.error_code,
                         r.at
-                    ])
-                    .map_err(sql)?;
+                    ],
+                )?;
             }
             let before = now_s().saturating_sub(i64::try_from(ttl_s).unwrap_or(i64::MAX));
-            c.execute("DELETE FROM rag_search_log WHERE searched_at < ?1", [before]).map_err(sql)?;
+            c.execute("DELETE FROM rag_search_log WHERE searched_at < ?1", bind![before])?;
             Ok(rows.len())
         })
     }

@@ -1,10 +1,13 @@
-//! The SQLite store: one writer, a pool of readers, vectors and full text in the same file; it knows no source and no model.
+//! The durable store: documents, chunks, vectors, jobs over any database of the seam; it knows no source and no model.
 
 mod fts;
 mod ingest;
 mod jobs;
+mod leases;
 mod outbox;
+mod overlay;
 mod read;
+mod replicas;
 mod sources;
 mod spaces;
 mod vectors;
@@ -12,13 +15,13 @@ mod verify;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use ai_core::{AiError, AiErrorCode, AiResult, Deadline, TextIndex};
-use rusqlite::Connection;
+use ai_core::{AiError, AiResult, Deadline, TextIndex};
 
+use crate::database::{Database, Session, SqlFamily, bind};
 use crate::quant::Matrix;
-use crate::sql::{self, Readers, sql};
 
 pub(crate) use fts::Fts5Index;
 pub(crate) use ingest::{WriteBatch, last_doc_pk};
@@ -26,27 +29,39 @@ pub(crate) use jobs::{
     by_id as job_by_id, errors as job_errors, page as jobs_page, unfinished as jobs_unfinished,
 };
 pub(crate) use read::{
-    chunk_by_id, chunks_around, chunks_by_pk, doc_by_id, file_bytes, json_ints, matching_chunks, stats,
+    chunk_by_id, chunks_around, chunks_by_pk, doc_by_id, file_bytes, matching_chunks, stats,
 };
 pub use sources::AclEntry;
 pub(crate) use sources::{SourceRow, acl as acl_all, all as sources_all, put_sync_state, sync_state};
 pub(crate) use spaces::{EmbeddedChunk, all as spaces_all, roles as roles_all};
-pub(crate) use vectors::{distances as vector_distances, load as load_vectors, prepare as prepare_vector};
-
-/// Reading connections that are open at most.
-const READERS_MAX: usize = 8;
+pub use vectors::AnnMode;
+pub(crate) use vectors::{
+    distances as vector_distances, from_blob, load as load_vectors, prepare as prepare_vector, scan_exact,
+    sort_hits, to_blob,
+};
 
 /// The durable store of one retrieval engine.
 pub(crate) struct Store {
+    /// Names the files that belong to this process beside the database.
     path: PathBuf,
-    writer: Mutex<Connection>,
-    readers: Readers,
+    database: Arc<dyn Database>,
+    /// Held from a write to the moment when the copies have followed it.
+    writing: Mutex<()>,
     /// Accelerated copies of vector spaces, by space.
     matrices: RwLock<HashMap<i64, Arc<RwLock<Matrix>>>>,
-    /// The full-text index outside the file, when there is one; else FTS5 holds everything.
+    /// recall@10 that a database measured of its own index, by space.
+    recalls: RwLock<HashMap<i64, f32>>,
+    ann: AnnMode,
+    /// The full-text index outside the database, when there is one; else the database holds the words.
     external: RwLock<Option<Arc<dyn TextIndex>>>,
     /// Held while the outbox is applied, so that changes stay in order.
     applying: Mutex<()>,
+    /// True while the outer index is filled anew.
+    rebuilding: AtomicBool,
+    /// The entries that wait in the outbox, searchable, for databases without words of their own.
+    overlay: Mutex<Option<overlay::Overlay>>,
+    /// This process among those that follow the outbox.
+    replica: replicas::Replica,
 }
 
 impl std::fmt::Debug for Store {
@@ -56,18 +71,26 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens or creates the store at `path`; parent folders are created for the owner alone.
+    /// Opens or creates the store in one SQLite file at `path`.
     pub(crate) fn open(path: &Path) -> AiResult<Self> {
-        prepare_files(path)?;
-        let mut writer = sql::open(path, false)?;
-        crate::schema::migrate(&mut writer)?;
+        Self::over(path, Arc::new(crate::sqlite::SqliteDatabase::open(path)?), AnnMode::default())
+    }
+
+    /// Opens or creates the store in a database; `path` names the files that this process keeps beside it.
+    pub(crate) fn over(path: &Path, database: Arc<dyn Database>, ann: AnnMode) -> AiResult<Self> {
+        database.migrate()?;
         let store = Self {
             path: path.to_owned(),
-            writer: Mutex::new(writer),
-            readers: Readers::new(path.to_owned(), READERS_MAX),
+            database,
+            writing: Mutex::new(()),
             matrices: RwLock::new(HashMap::new()),
+            recalls: RwLock::new(HashMap::new()),
+            ann,
             external: RwLock::new(None),
             applying: Mutex::new(()),
+            rebuilding: AtomicBool::new(false),
+            overlay: Mutex::new(None),
+            replica: replicas::Replica::default(),
         };
         if store.meta("analyser")?.as_deref() != Some(crate::analyse::ANALYSER_VERSION) {
             store.rebuild_text(&|| false)?;
@@ -75,36 +98,57 @@ impl Store {
         Ok(store)
     }
 
-    /// Where the store lives.
+    /// Names the files that belong to this process beside the database.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether several processes share this store.
+    pub(crate) fn shared(&self) -> bool {
+        self.database.family() == SqlFamily::Postgres
     }
 
     /// Runs `work` on one consistent state of the store.
     pub(crate) fn read<T>(
         &self,
         deadline: Deadline,
-        work: impl FnOnce(&Connection) -> AiResult<T>,
+        work: impl FnOnce(&dyn Session) -> AiResult<T>,
     ) -> AiResult<T> {
-        self.readers.with(deadline, work)
+        let (mut work, mut out) = (Some(work), None);
+        self.database.read(deadline, &mut |session| {
+            if let Some(work) = work.take() {
+                out = Some(work(session)?);
+            }
+            Ok(())
+        })?;
+        out.ok_or_else(|| AiError::internal("the database ran no work"))
     }
 
     /// Runs a short read without a caller's deadline.
-    pub(crate) fn quick<T>(&self, work: impl FnOnce(&Connection) -> AiResult<T>) -> AiResult<T> {
+    pub(crate) fn quick<T>(&self, work: impl FnOnce(&dyn Session) -> AiResult<T>) -> AiResult<T> {
         self.read(Deadline::after_ms(10_000), work)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Connection> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Runs `work` in one write transaction; an error rolls everything back.
+    pub(crate) fn write<T>(&self, work: impl FnMut(&dyn Session) -> AiResult<T>) -> AiResult<T> {
+        self.write_then(work, |_| ())
     }
 
-    /// Runs `work` in one write transaction; an error rolls everything back.
-    pub(crate) fn write<T>(&self, work: impl FnOnce(&Connection) -> AiResult<T>) -> AiResult<T> {
-        let mut writer = self.writer();
-        let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(sql)?;
-        let result = work(&tx)?;
-        tx.commit().map_err(sql)?;
-        Ok(result)
+    /// As [`Self::write`], then `after` with the outcome before any other write of this process begins.
+    fn write_then<T>(
+        &self,
+        mut work: impl FnMut(&dyn Session) -> AiResult<T>,
+        after: impl FnOnce(&T),
+    ) -> AiResult<T> {
+        let _order = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = None;
+        self.database.write(&mut |session| {
+            out = Some(work(session)?);
+            Ok(())
+        })?;
+        let out = out.ok_or_else(|| AiError::internal("the database ran no work"))?;
+        after(&out);
+        Ok(out)
     }
 
     /// One value of `rag_meta`.
@@ -112,49 +156,22 @@ impl Store {
         self.quick(|c| meta(c, key))
     }
 
-    /// The index outside the file, when there is one.
+    /// The index outside the database, when there is one.
     pub(crate) fn external(&self) -> Option<Arc<dyn TextIndex>> {
         self.external.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-pub(crate) fn meta(connection: &Connection, key: &str) -> AiResult<Option<String>> {
-    sql::optional(connection.query_row("SELECT value FROM rag_meta WHERE key = ?1", [key], |r| r.get(0)))
+pub(crate) fn meta(c: &dyn Session, key: &str) -> AiResult<Option<String>> {
+    c.first("SELECT value FROM rag_meta WHERE key = ?1", bind![key], |r| r.get(0))
 }
 
-pub(crate) fn set_meta(connection: &Connection, key: &str, value: &str) -> AiResult<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO rag_meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
-        )
-        .and_then(|mut s| s.execute([key, value]))
-        .map(drop)
-        .map_err(sql)
-}
-
-fn prepare_files(path: &Path) -> AiResult<()> {
-    let refuse = |what: &Path, e: std::io::Error| {
-        AiError::new(
-            AiErrorCode::FailedPrecondition,
-            format!("store at {} cannot be opened: {e}", what.display()),
-        )
-        .with("path", what.display().to_string())
-    };
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty() && !p.exists()) {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder).map_err(|e| refuse(folder, e))?;
-    }
-    if !path.exists() {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(path).map_err(|e| refuse(path, e))?;
-    }
-    Ok(())
+pub(crate) fn set_meta(c: &dyn Session, key: &str, value: &str) -> AiResult<()> {
+    c.execute(
+        "INSERT INTO rag_meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+        bind![key, value],
+    )
+    .map(drop)
 }
 
 #[cfg(test)]

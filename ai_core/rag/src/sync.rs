@@ -89,6 +89,7 @@ pub(crate) trait Watcher {
     fn progress(&self, progress: &SourceProgress);
     fn errors(&self, rows: Vec<SyncErrorRow>);
     fn cancelled(&self) -> bool;
+    fn job_id(&self) -> String;
 }
 
 fn cancelled() -> AiError {
@@ -518,6 +519,7 @@ impl Run<'_> {
             batch.state = Some((self.source_id, self.state.clone()));
         }
         self.wait_for_index()?;
+        batch.lease = Some((self.source_id, self.watcher.job_id()));
         let counts = self.inner.store.apply(&batch)?;
         self.progress.docs_new += counts.docs_new;
         self.progress.docs_changed += counts.docs_changed;
@@ -577,8 +579,12 @@ impl Run<'_> {
         }
         self.each_unmet(last, |run, _, unmet| {
             run.stop_if_cancelled()?;
-            let counts =
-                run.inner.store.apply(&WriteBatch { delete_doc_pks: unmet, ..WriteBatch::default() })?;
+            let lease = Some((run.source_id, run.watcher.job_id()));
+            let counts = run.inner.store.apply(&WriteBatch {
+                delete_doc_pks: unmet,
+                lease,
+                ..WriteBatch::default()
+            })?;
             run.progress.docs_deleted += counts.docs_deleted;
             Ok(())
         })

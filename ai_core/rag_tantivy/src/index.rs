@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ai_core::{
     AiError, AiResult, Allowed, Deadline, TextChange, TextClause, TextEntry, TextHit, TextIndex,
-    TextIndexOpener, TextIndexStatus,
+    TextIndexOpener, TextIndexStatus, entry_mark,
 };
 use serde::{Deserialize, Serialize};
 use tantivy::collector::{FilterCollector, TopDocs};
@@ -244,6 +244,22 @@ impl TextIndex for TantivyIndex {
     fn status(&self) -> AiResult<TextIndexStatus> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(TextIndexStatus::new("tantivy", self.reader.searcher().num_docs(), *seen))
+    }
+
+    fn checksum(&self) -> AiResult<Option<i64>> {
+        let mut sum = 0i64;
+        for segment in self.reader.searcher().segment_readers() {
+            let columns = segment.fast_fields();
+            let (pks, versions) =
+                (columns.i64("chunk_pk").map_err(failed)?, columns.i64("version").map_err(failed)?);
+            for doc in segment.doc_ids_alive() {
+                let (Some(pk), Some(version)) = (pks.first(doc), versions.first(doc)) else {
+                    return Err(AiError::internal("an index entry has no key or no version"));
+                };
+                sum = sum.wrapping_add(entry_mark(pk, version));
+            }
+        }
+        Ok(Some(sum))
     }
 }
 

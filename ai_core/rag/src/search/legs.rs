@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use ai_core::{AiError, AiResult, Allowed, Deadline, EmbedKind, Metric, TextClause, TextHit};
-use rusqlite::Connection;
 
 use super::{Found, Plan, Search, SpaceGroup, analysers, is_absence, settings};
 use crate::catalogue::Catalogue;
+use crate::database::Session;
 use crate::filters::Checked;
 use crate::fuse::{self, Candidate};
 use crate::query;
@@ -74,7 +74,7 @@ impl Search<'_> {
     /// Searches one state of the store; `None` asks for a newer one.
     pub(super) fn search(
         &mut self,
-        c: &Connection,
+        c: &dyn Session,
         catalogue: &Catalogue,
         picked: &[SourceRow],
         filter: &Checked,
@@ -170,7 +170,7 @@ impl Search<'_> {
 
     fn words(
         &mut self,
-        c: &Connection,
+        c: &dyn Session,
         picked: &[SourceRow],
         allowed: &Allowed,
         k: usize,
@@ -191,7 +191,7 @@ impl Search<'_> {
     /// In a fused search vectors can stand in for a full-text index that is away.
     fn words_or_degrade(
         &mut self,
-        c: &Connection,
+        c: &dyn Session,
         picked: &[SourceRow],
         allowed: &Allowed,
         k: usize,
@@ -208,7 +208,7 @@ impl Search<'_> {
     /// The nearest chunks over all groups; several spaces are merged by rank, never by distance.
     fn near(
         &self,
-        c: &Connection,
+        c: &dyn Session,
         catalogue: &Catalogue,
         groups: &[SpaceGroup],
         allowed: &Allowed,
@@ -239,7 +239,7 @@ impl Search<'_> {
 
     fn fused(
         &mut self,
-        c: &Connection,
+        c: &dyn Session,
         catalogue: &Catalogue,
         groups: &[SpaceGroup],
         allowed: &Allowed,
@@ -266,7 +266,7 @@ impl Search<'_> {
 
     fn complete(
         &self,
-        c: &Connection,
+        c: &dyn Session,
         group: &SpaceGroup,
         candidates: &mut [Candidate],
         metric: Metric,
@@ -290,7 +290,7 @@ impl Search<'_> {
     /// `fts_then_vec`: the best by words, ordered by vectors; those without a vector follow in their order.
     fn scored_by_vectors(
         &mut self,
-        c: &Connection,
+        c: &dyn Session,
         _: &Catalogue,
         groups: &[SpaceGroup],
         words: &[TextHit],
@@ -318,7 +318,7 @@ impl Search<'_> {
 
     fn load(
         &mut self,
-        c: &Connection,
+        c: &dyn Session,
         catalogue: &Catalogue,
         groups: &[SpaceGroup],
         mut candidates: Vec<Candidate>,
