@@ -34,12 +34,16 @@ pub(crate) fn command(words: &[String]) -> Result<(), String> {
     }
     let program = find()?;
     let interrupted = Interrupted::watch()?;
+    let mut found = Vec::new();
     for target in known.iter().filter(|name| wanted.is_empty() || wanted.contains(name)) {
         say::heading(target);
-        process::run(&mut run(&folder, &program, target, seconds)?, &interrupted)?;
-        say::line(&format!("{target}: {seconds} s without a finding"));
+        match process::run(&mut run(&folder, &program, target, seconds)?, &interrupted) {
+            Ok(()) => say::line(&format!("{target}: {seconds} s without a finding")),
+            Err(error) if interrupted.is_set() => return Err(error),
+            Err(_) => found.push(target.as_str()),
+        }
     }
-    Ok(())
+    if found.is_empty() { Ok(()) } else { Err(format!("findings: {}", found.join(", "))) }
 }
 
 /// The names of the files in `fuzz_targets`, sorted.

@@ -125,7 +125,8 @@ fn what_stands_before_a_comment_does_not_become_one() {
     };
     for dialect in ALL {
         let mode = LexMode::of(dialect);
-        for sql in ["SELECT 5----\u{1}x\n2", "SELECT 5--/* x */2", "SELECT 5-/* x */-\n-/**/2", "SELECT 5--"]
+        for sql in
+            ["SELECT 5----\u{1}x\n2", "SELECT 5--/* x */2", "SELECT 5-/* x */-\n-/**/2", "SELECT 5--#x"]
         {
             let expected = words(sql, mode);
             assert_eq!(words(&strip_comments(sql, mode), mode), expected, "{dialect:?} {sql:?}");

@@ -54,8 +54,12 @@ pub fn normal_form(sql: &str, mode: LexMode) -> String {
         blank = false;
         out.push_str(token.text);
     }
-    while out.ends_with([';', ' ']) {
-        out.pop();
+    let trim = |out: &mut String| out.truncate(out.trim_end_matches([';', ' ']).len());
+    trim(&mut out);
+    if out.ends_with('-') {
+        // The end of a text is white space to MySQL and MariaDB.
+        push_blank(&mut out, mode);
+        trim(&mut out);
     }
     out
 }
