@@ -1,8 +1,9 @@
 //! What the gate passes is one statement that passes again, and that SQLite itself calls read-only.
 #![no_main]
 
-use harvest::{DialectName, FragmentKind, GatePolicy, StatementKind};
+use harvest::{DialectName, FragmentKind, GatePolicy, HarvestCode, StatementKind};
 use libfuzzer_sys::fuzz_target;
+use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::{Batch, Connection};
 
 const DIALECTS: [DialectName; 4] =
@@ -39,8 +40,9 @@ fn fragment(dialect: DialectName, sql: &str, kind: FragmentKind, policy: &GatePo
         FragmentKind::Predicate => format!("SELECT * FROM t WHERE ({passed})"),
         FragmentKind::OrderBy => format!("SELECT * FROM t ORDER BY {passed}"),
     };
-    if around.len() <= policy.sql_bytes_max {
-        harvest_gate::check(dialect, &around, policy).expect("a fragment that passed passes in its statement");
+    // A word such as SELECT may stand alone as a name, but not in a statement; what may be said is the same.
+    if let Err(error) = harvest_gate::check(dialect, &around, policy) {
+        assert_ne!(error.code, HarvestCode::PermissionDenied, "a fragment passed alone: {around}");
     }
 }
 
