@@ -32,7 +32,8 @@ pub use metadata::{
     ObjectMeta, ObjectType, RowsEstSource, SchemaMeta,
 };
 pub use pool::{
-    BackendStatus, Capacity, Pool, PoolConfig, PoolMember, PoolStats, PoolTotals, PooledConnection,
+    BackendStatus, Capacity, IdleConnection, Pool, PoolConfig, PoolMember, PoolStats, PoolTotals,
+    PooledConnection, WAIT_BUCKETS_US,
 };
 pub use rows::{ResultSet, RowBounds, RowCollector, TruncatedBy, ValueCollector};
 pub use value::{ColType, Column, Value};

@@ -167,8 +167,34 @@ pub struct PoolStats {
     pub queries: u64,
     /// Duration of the latest connect or ping, in microseconds.
     pub latency_us: u64,
+    /// Bytes of statements and parameters sent.
+    pub bytes_sent: u64,
+    /// Bytes of values received.
+    pub bytes_received: u64,
     /// Why the breaker opened.
     pub shunned_reason: Option<String>,
+    /// How long the breaker stays open, in milliseconds; `None` while it is closed.
+    pub shunned_for_ms: Option<u64>,
+}
+
+/// Upper ends of the buckets of waits for a connection, in microseconds; the last bucket is open.
+pub const WAIT_BUCKETS_US: [u64; 9] =
+    [100, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000];
+
+/// A connection that nobody uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct IdleConnection {
+    /// Position of its backend among the members of the pool.
+    pub member: usize,
+    /// Name of its backend.
+    pub backend: String,
+    /// Number of the connection, unique within the pool.
+    pub number: u64,
+    /// Time since it was opened, in milliseconds.
+    pub age_ms: u64,
+    /// Time without work, in milliseconds.
+    pub idle_ms: u64,
 }
 
 /// Counters of a whole pool.
@@ -193,6 +219,12 @@ pub struct PoolTotals {
     pub resets: u64,
     /// Callers waiting now.
     pub waiting: usize,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connects that failed.
+    pub open_failed: u64,
+    /// Acquisitions by the time that they waited, see [`WAIT_BUCKETS_US`].
+    pub wait_buckets: [u64; 10],
 }
 
 struct State {
@@ -259,7 +291,10 @@ impl Pool {
         } else {
             state.totals.gets_failed += 1;
         }
-        state.totals.wait_us += u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let wait_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        state.totals.wait_us = state.totals.wait_us.saturating_add(wait_us);
+        let bucket = WAIT_BUCKETS_US.iter().position(|end| wait_us <= *end);
+        state.totals.wait_buckets[bucket.unwrap_or(WAIT_BUCKETS_US.len())] += 1;
         result
     }
 
@@ -417,10 +452,12 @@ impl Pool {
         match opened {
             Ok(connection) => {
                 state.slots[slot].connected(began);
-                Ok(Idle::fresh(connection, permit))
+                state.totals.opened += 1;
+                Ok(Idle::fresh(connection, state.totals.opened, permit))
             }
             Err(error) => {
                 state.slots[slot].connect_failed(&error, &self.config);
+                state.totals.open_failed += 1;
                 drop(state);
                 Err(error.with("retry_after_ms", self.config.shun_ms.min(1_000)))
             }
@@ -523,6 +560,31 @@ impl Pool {
         self.lock().slots.iter().map(|slot| slot.stats(now)).collect()
     }
 
+    /// Counters by backend, and sets those that only grow to zero in the same step.
+    #[must_use]
+    pub fn take_stats(&self) -> Vec<PoolStats> {
+        let now = Instant::now();
+        self.lock().slots.iter_mut().map(|slot| slot.take_stats(now)).collect()
+    }
+
+    /// Connections that nobody uses, one by one.
+    #[must_use]
+    pub fn idle_connections(&self) -> Vec<IdleConnection> {
+        let ms = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let state = self.lock();
+        let mut all = Vec::new();
+        for (member, slot) in state.slots.iter().enumerate() {
+            all.extend(slot.idle.iter().map(|idle| IdleConnection {
+                member,
+                backend: slot.member.name.clone(),
+                number: idle.number,
+                age_ms: ms(idle.opened),
+                idle_ms: ms(idle.idle_since),
+            }));
+        }
+        all
+    }
+
     /// Connections that nobody uses: backend, age and idle time in milliseconds.
     #[must_use]
     pub fn idle(&self) -> Vec<(String, u64, u64)> {
@@ -623,6 +685,20 @@ pub struct PooledConnection {
 }
 
 impl PooledConnection {
+    /// Position of its backend among the members of the pool.
+    #[must_use]
+    pub fn member(&self) -> usize {
+        self.slot
+    }
+
+    /// Counts what a statement sent and received, in bytes.
+    pub fn count_bytes(&self, sent: u64, received: u64) {
+        let Some(pool) = self.pool.upgrade() else { return };
+        if let Some(slot) = pool.lock().slots.get_mut(self.slot) {
+            slot.count_bytes(sent, received);
+        }
+    }
+
     /// Tells the pool to close this connection instead of keeping it.
     pub fn mark_broken(&mut self) {
         self.broken = true;

@@ -89,6 +89,10 @@ pub struct CacheCounters {
     pub invalidations: u64,
     /// Statements that were not looked up.
     pub bypassed: u64,
+    /// Memory of the entries that were stored, in bytes.
+    pub bytes_in: u64,
+    /// Memory of the entries that answered, in bytes, each time that they did.
+    pub bytes_out: u64,
 }
 
 /// Counters of one target.
@@ -236,6 +240,7 @@ impl ResultCache {
         state.entries.insert(key, entry);
         state.bytes += bytes;
         state.counters.sets += 1;
+        state.counters.bytes_in += bytes as u64;
         true
     }
 
@@ -389,6 +394,7 @@ impl State {
         }
         entry.hits += 1;
         entry.last_hit_s = Some(now_s());
+        let bytes = entry.bytes as u64;
         let before = std::mem::replace(&mut entry.tick, tick);
         let hit = CacheHit {
             result: entry.insert.result.clone(),
@@ -398,6 +404,7 @@ impl State {
         self.order.remove(&before);
         self.order.insert(tick, shared);
         self.counters.hits += 1;
+        self.counters.bytes_out += bytes;
         self.by_target.entry(Arc::clone(&key.target_id)).or_default().0 += 1;
         Some(hit)
     }

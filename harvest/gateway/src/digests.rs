@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use harvest::{LexMode, fingerprint};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Arguments that do not belong to the shape of a call.
@@ -137,7 +137,99 @@ pub struct DigestRow {
     pub p99_us: u64,
 }
 
+/// Everything about one digest, to be kept over a restart or put back; opaque but for its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SavedDigest {
+    /// Tool.
+    pub tool_name: String,
+    /// Target.
+    pub target_id: String,
+    /// Run.
+    pub run_id: i64,
+    /// Digest.
+    pub digest: u64,
+    digest_text: String,
+    schema: String,
+    count: u64,
+    errors: u64,
+    first_seen: i64,
+    last_seen: i64,
+    sum_time: u64,
+    min_time: u64,
+    max_time: u64,
+    sum_rows: u64,
+    buckets: Vec<u32>,
+}
+
+impl SavedDigest {
+    fn of(key: &Key, row: &Row) -> Self {
+        let (tool_name, target_id, run_id, digest) = key.clone();
+        Self {
+            tool_name,
+            target_id,
+            run_id,
+            digest,
+            digest_text: row.digest_text.clone(),
+            schema: row.schema.clone(),
+            count: row.count,
+            errors: row.errors,
+            first_seen: row.first_seen,
+            last_seen: row.last_seen,
+            sum_time: row.sum_time,
+            min_time: row.min_time,
+            max_time: row.max_time,
+            sum_rows: row.sum_rows,
+            buckets: row.buckets.to_vec(),
+        }
+    }
+
+    /// As the statistics show it.
+    #[must_use]
+    pub fn row(&self) -> DigestRow {
+        let key = (self.tool_name.clone(), self.target_id.clone(), self.run_id, self.digest);
+        report(&key, &self.counted(0))
+    }
+
+    fn counted(&self, used: u64) -> Row {
+        let mut buckets = [0; BUCKETS];
+        for (to, from) in buckets.iter_mut().zip(&self.buckets) {
+            *to = *from;
+        }
+        Row {
+            digest_text: self.digest_text.clone(),
+            schema: self.schema.clone(),
+            count: self.count,
+            errors: self.errors,
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            sum_time: self.sum_time,
+            min_time: self.min_time,
+            max_time: self.max_time,
+            sum_rows: self.sum_rows,
+            buckets,
+            used,
+        }
+    }
+}
+
 type Key = (String, String, i64, u64);
+
+impl Row {
+    fn add(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.sum_time = self.sum_time.saturating_add(other.sum_time);
+        self.min_time = self.min_time.min(other.min_time);
+        self.max_time = self.max_time.max(other.max_time);
+        self.sum_rows = self.sum_rows.saturating_add(other.sum_rows);
+        for (to, from) in self.buckets.iter_mut().zip(other.buckets) {
+            *to = to.saturating_add(from);
+        }
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -201,6 +293,55 @@ impl DigestStats {
     pub fn take(&self) -> Vec<DigestRow> {
         let rows = std::mem::take(&mut self.lock().rows);
         rows.iter().map(|(key, row)| report(key, row)).collect()
+    }
+
+    /// Every digest, whole, with a number that differs after each call that was counted.
+    #[must_use]
+    pub fn save(&self) -> (u64, Vec<SavedDigest>) {
+        let state = self.lock();
+        (state.tick, state.rows.iter().map(|(key, row)| SavedDigest::of(key, row)).collect())
+    }
+
+    /// A number that differs after each call that was counted.
+    #[must_use]
+    pub fn tick(&self) -> u64 {
+        self.lock().tick
+    }
+
+    /// The digests that `wanted` names, and forgets them in the same step.
+    #[must_use]
+    pub fn take_where(&self, wanted: impl Fn(&SavedDigest) -> bool) -> Vec<SavedDigest> {
+        let mut state = self.lock();
+        state.tick += 1;
+        let mut taken = Vec::new();
+        state.rows.retain(|key, row| {
+            let saved = SavedDigest::of(key, row);
+            if wanted(&saved) {
+                taken.push(saved);
+                return false;
+            }
+            true
+        });
+        taken
+    }
+
+    /// Adds what was saved or taken to what is counted now; digests beyond `entries_max` are left out.
+    pub fn put_back(&self, saved: &[SavedDigest], entries_max: usize) {
+        let mut state = self.lock();
+        for one in saved {
+            let key = (one.tool_name.clone(), one.target_id.clone(), one.run_id, one.digest);
+            if !state.rows.contains_key(&key) && state.rows.len() >= entries_max.max(10) {
+                state.evicted += 1;
+                continue;
+            }
+            let fresh = one.counted(state.tick);
+            match state.rows.get_mut(&key) {
+                None => {
+                    state.rows.insert(key, fresh);
+                }
+                Some(row) => row.add(&fresh),
+            }
+        }
     }
 
     /// Digests that left for room.
@@ -343,6 +484,24 @@ mod tests {
         assert!(rows.len() <= 50);
         assert!(rows.iter().any(|row| row.digest_text == "499"));
         assert_eq!(stats.evicted() as usize + rows.len(), 500);
+    }
+
+    #[test]
+    fn what_is_taken_and_put_back_loses_nothing() {
+        let stats = DigestStats::default();
+        for time_us in 1..=100 {
+            stats.record(&sample("x", time_us), 100);
+        }
+        stats.record(&sample("y", 5), 100);
+        let taken = stats.take_where(|saved| saved.row().digest_text == "x");
+        assert_eq!((taken.len(), stats.rows().len()), (1, 1));
+        stats.record(&sample("x", 700), 100);
+        let text = serde_json::to_string(&taken).expect("writes");
+        let read: Vec<SavedDigest> = serde_json::from_str(&text).expect("reads");
+        stats.put_back(&read, 100);
+        let row = stats.rows().into_iter().find(|row| row.digest_text == "x").expect("is there");
+        assert_eq!((row.count_star, row.sum_time, row.min_time, row.max_time), (101, 5_750, 1, 700));
+        assert_eq!(row.p50_us, 64.min(row.p50_us), "the histogram came back too");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The last hop of a statement: connection, time limit, interrupts, errors; it trusts what the gate has passed.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) columns: Option<(&'a [String], i64)>,
     /// Whether column rules were applied, which holds for the dialect of the judgement only.
     pub(crate) guarded: bool,
+    /// Takes the position of the backend that the statement went to.
+    pub(crate) backend: &'a Cell<Option<usize>>,
 }
 
 impl Gateway {
@@ -51,6 +54,7 @@ impl Gateway {
         sink: &mut dyn RowSink,
     ) -> HarvestResult<usize> {
         let mut loan = execution.target.acquire(scope)?;
+        execution.backend.set(Some(loan.member()));
         let connection = loan.get()?;
         let again = judge_again(execution, connection.dialect())?;
         let statement = again.as_ref().unwrap_or(execution.statement);
@@ -64,12 +68,14 @@ impl Gateway {
         let mut guarded = GuardedSink::new(sink, rows_max, watch_end, &*scope.stop, execution.columns);
         let limits = Limits { timeout_ms, cell_bytes_max: execution.cell_bytes_max.min(CELL_BYTES_MAX) };
         let result = connection.query(statement, execution.params, execution.schema, &limits, &mut guarded);
-        let rows = guarded.rows.min(rows_max);
+        let (rows, received) = (guarded.rows.min(rows_max), guarded.bytes);
+        let sent = statement.sql.len() + execution.params.iter().map(Value::size_bytes).sum::<usize>();
         drop(stop_hook);
         let (cause, settled) = watch.finish();
         if !settled || result.as_ref().is_err_and(|error| error.connection_broken) {
             loan.mark_broken();
         }
+        loan.count_bytes(sent as u64, received);
         result.map(|()| rows).map_err(|error| explain_end(error, cause, timeout_ms, layer))
     }
 }

@@ -17,7 +17,7 @@ use crate::hooks::HookRegistry;
 use crate::observe::{StatementObserver, Statistics};
 use crate::rules::{RuleConfig, RuleSet};
 use crate::scope::CallScope;
-use crate::targets::{AdminBackend, Target, TargetBuilder, Targets};
+use crate::targets::{AdminBackend, Target, TargetBuilder, TargetFacts, Targets};
 use crate::watchdog::Watchdog;
 
 /// Time between two runs of the gateway's housekeeping, in milliseconds.
@@ -289,6 +289,36 @@ impl Gateway {
         let snapshot = self.snapshot();
         let backends = snapshot.targets.visible(&info.target_id, scope)?.admin_backends(or_own)?;
         Ok((info, backends))
+    }
+
+    /// Targets with their accounts, servers and pools, as operators may know them.
+    #[must_use]
+    pub fn facts(&self) -> Vec<TargetFacts> {
+        let snapshot = self.snapshot();
+        snapshot.targets.by_id.values().map(|target| target.facts()).collect()
+    }
+
+    /// As [`facts`](Self::facts), and sets the counters of the pools' servers to zero in the same step.
+    #[must_use]
+    pub fn take_pool_facts(&self) -> Vec<TargetFacts> {
+        let snapshot = self.snapshot();
+        let taken = |target: &Arc<Target>| {
+            let stats = target.pool().take_stats();
+            let mut facts = target.facts();
+            for (server, stats) in facts.servers.iter_mut().zip(stats) {
+                server.pool = stats;
+            }
+            facts
+        };
+        snapshot.targets.by_id.values().map(taken).collect()
+    }
+
+    /// Connections of the pools that nobody uses, by target.
+    #[must_use]
+    pub fn free_connections(&self) -> Vec<(String, Vec<harvest::IdleConnection>)> {
+        let snapshot = self.snapshot();
+        let targets = snapshot.targets.by_id.values();
+        targets.map(|t| (t.config.target_id.clone(), t.pool().idle_connections())).collect()
     }
 
     /// Idle connections of the pools: target, backend, age and idle time in milliseconds.

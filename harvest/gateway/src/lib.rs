@@ -30,7 +30,7 @@ pub use config::{
     BackendConfig, BackendDirectory, CacheSettings, LogSql, Settings, StaticDirectory, TargetConfig,
 };
 pub use cost::CostRule;
-pub use digests::{DigestRow, DigestSample, DigestStats, call_digest, call_fingerprint};
+pub use digests::{DigestRow, DigestSample, DigestStats, SavedDigest, call_digest, call_fingerprint};
 pub use gateway::{Gateway, TargetInfo};
 pub use hooks::{
     DenyCode, FailPolicy, HookHandle, HookRegistry, PendingReply, Phase, PostQueryFeedback, PostQueryHook,
@@ -40,7 +40,7 @@ pub use hooks::{
 pub use metadata::{MetadataLimit, MetadataOutcome};
 pub use observe::{
     CommandStats, ErrorStats, GatewayCounters, LATENCY_BUCKETS_US, RunningStatement, StatementEvent,
-    StatementObserver, Statistics,
+    StatementObserver, Statistics, latency_percentile,
 };
 pub use pipeline::parameter;
 pub use rules::{RuleConfig, RuleFacts, RuleHits, RuleOutcome, RuleSet};
@@ -48,5 +48,5 @@ pub use scope::{CallScope, NeverStops, StopSignal};
 pub use statement::{
     CacheOutcome, EffectiveLimits, Origin, StatementOutcome, StatementRequest, StreamOutcome,
 };
-pub use stats_source::{NoStats, StatsFamily, StatsOrigin, StatsRequest, StatsSource};
-pub use targets::AdminBackend;
+pub use stats_source::{NoStats, StatsFamily, StatsOrigin, StatsRequest, StatsRows, StatsSource};
+pub use targets::{AdminBackend, ServerFacts, TargetFacts};

@@ -54,6 +54,10 @@ pub struct StatementEvent<'a> {
     pub log: bool,
     /// Whether the cache answered.
     pub cached: bool,
+    /// Group of the target's servers.
+    pub hostgroup: Option<u32>,
+    /// Host and port of the server that it went to; empty and 0 when it went to none.
+    pub server: (&'a str, u16),
 }
 
 /// Hears of every statement. Must not block.
@@ -80,6 +84,9 @@ pub struct CommandStats {
 #[expect(missing_docs, reason = "the names are the columns of the statistics table")]
 pub struct ErrorStats {
     pub target_id: String,
+    pub hostgroup: u32,
+    pub hostname: String,
+    pub port: u16,
     pub username: String,
     pub client_address: String,
     pub schema: String,
@@ -144,13 +151,16 @@ pub(crate) enum Count {
     RefusedPolicy,
 }
 
-type ErrorKey = (String, String, String, String, Option<i64>, Option<String>);
+type ErrorKey = (String, String, u16, String, String, String, Option<i64>, Option<String>);
 
 #[derive(Default)]
 struct Slow {
     commands: BTreeMap<&'static str, CommandStats>,
     constructs: HashMap<String, u64>,
     errors: HashMap<ErrorKey, ErrorStats>,
+    errors_evicted: u64,
+    /// By target and code; never taken, unlike `errors`.
+    error_totals: BTreeMap<(String, String), u64>,
     running: BTreeMap<u64, RunningStatement>,
     next_running: u64,
 }
@@ -209,6 +219,19 @@ impl Statistics {
     #[must_use]
     pub fn errors(&self) -> Vec<ErrorStats> {
         self.lock().errors.values().cloned().collect()
+    }
+
+    /// Errors of backends since start by target and errno or SQLSTATE.
+    #[must_use]
+    pub fn error_totals(&self) -> Vec<(String, String, u64)> {
+        let slow = self.lock();
+        slow.error_totals.iter().map(|((target, code), n)| (target.clone(), code.clone(), *n)).collect()
+    }
+
+    /// Errors that were counted under no kind of their own because there are too many kinds.
+    #[must_use]
+    pub fn errors_evicted(&self) -> u64 {
+        self.lock().errors_evicted
     }
 
     /// Errors of backends by kind, and forgets them in the same step.
@@ -292,8 +315,15 @@ impl std::fmt::Debug for Statistics {
 fn note_error(slow: &mut Slow, event: &StatementEvent<'_>, error: &HarvestError) {
     let errno = error.details.get("errno").and_then(serde_json::Value::as_i64);
     let sqlstate = error.details.get("sqlstate").and_then(|state| state.as_str()).map(str::to_owned);
+    let code = sqlstate.clone().or(errno.map(|n| n.to_string())).unwrap_or_else(|| "unavailable".to_owned());
+    let total = (event.target_id.to_owned(), code);
+    if slow.error_totals.len() < KINDS_MAX || slow.error_totals.contains_key(&total) {
+        *slow.error_totals.entry(total).or_default() += 1;
+    }
     let key = (
         event.target_id.to_owned(),
+        event.server.0.to_owned(),
+        event.server.1,
         event.username.to_owned(),
         event.client_address.to_owned(),
         event.schema.to_owned(),
@@ -301,11 +331,15 @@ fn note_error(slow: &mut Slow, event: &StatementEvent<'_>, error: &HarvestError)
         sqlstate.clone(),
     );
     if slow.errors.len() >= KINDS_MAX && !slow.errors.contains_key(&key) {
+        slow.errors_evicted += 1;
         return;
     }
     let now = event.at_ms / 1_000;
     let row = slow.errors.entry(key).or_insert_with(|| ErrorStats {
         target_id: event.target_id.to_owned(),
+        hostgroup: event.hostgroup.unwrap_or_default(),
+        hostname: event.server.0.to_owned(),
+        port: event.server.1,
         username: event.username.to_owned(),
         client_address: event.client_address.to_owned(),
         schema: event.schema.to_owned(),
@@ -319,6 +353,26 @@ fn note_error(slow: &mut Slow, event: &StatementEvent<'_>, error: &HarvestError)
     row.count_star += 1;
     row.last_seen = now;
     row.last_error.clone_from(&error.message);
+}
+
+/// A percentile of a latency histogram, in microseconds, interpolated within its bucket; `None` in the open bucket.
+#[must_use]
+pub fn latency_percentile(buckets: &[u64; 12], per_cent: u64) -> Option<u64> {
+    let count: u64 = buckets.iter().sum();
+    if count == 0 {
+        return None;
+    }
+    let rank = count.saturating_mul(per_cent).div_ceil(100).max(1);
+    let (mut seen, mut low) = (0, 0);
+    for (in_bucket, high) in buckets.iter().zip(LATENCY_BUCKETS_US) {
+        if seen + in_bucket >= rank {
+            let within = (high - low).saturating_mul(rank - seen) / (*in_bucket).max(1);
+            return Some(low + within);
+        }
+        seen += in_bucket;
+        low = high;
+    }
+    None
 }
 
 /// The habitual name of a kind.
@@ -347,4 +401,21 @@ pub(crate) fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_interpolated_and_absent_in_the_open_bucket() {
+        let mut buckets = [0; 12];
+        assert_eq!(latency_percentile(&buckets, 50), None, "nothing was counted");
+        buckets[1] = 100;
+        assert_eq!(latency_percentile(&buckets, 50), Some(300), "half way between 100 and 500");
+        assert_eq!(latency_percentile(&buckets, 100), Some(500));
+        buckets[11] = 10;
+        assert_eq!(latency_percentile(&buckets, 99), None);
+        assert!(latency_percentile(&buckets, 90).is_some());
+    }
 }

@@ -1,5 +1,6 @@
 //! One statement from text to rows: size, target, rules, hooks, gate, cache, execution, records; each hop has its own file.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -67,6 +68,8 @@ struct Job<'a> {
     kind: Option<StatementKind>,
     rows: u64,
     cached: bool,
+    /// Position of the backend that the statement went to.
+    backend: Cell<Option<usize>>,
 }
 
 /// What the steps before the cache decide.
@@ -134,6 +137,7 @@ impl Gateway {
             kind: None,
             rows: 0,
             cached: false,
+            backend: Cell::new(None),
         }
     }
 
@@ -432,6 +436,7 @@ impl Gateway {
             cell_bytes_max: PLAN_BYTES_MAX,
             columns: None,
             guarded: passed.columns_generation != 0,
+            backend: &job.backend,
         };
         let bounds_of_plan =
             RowBounds { rows_max: PLAN_ROWS_MAX, bytes_max: PLAN_BYTES_MAX, text_copy: false };
@@ -462,6 +467,7 @@ impl Gateway {
             cell_bytes_max: row_bounds(job, 1).bytes_max,
             columns,
             guarded: passed.columns_generation != 0,
+            backend: &job.backend,
         };
         if passed.columns == Transform::None {
             job.rows = self.run_on_backend(&execution, job.scope, sink)? as u64;
@@ -492,6 +498,7 @@ impl Gateway {
     /// Counters, observers, hooks, log.
     fn conclude(&self, job: &Job<'_>, error: Option<&HarvestError>) {
         let time = job.started.elapsed();
+        let server = job.target.as_ref().and_then(|target| target.server_of(job.backend.get()));
         let event = StatementEvent {
             at_ms: job.at_ms,
             call_id: job.scope.call_id,
@@ -511,6 +518,8 @@ impl Gateway {
             error,
             log: job.rules.log.unwrap_or(false),
             cached: job.cached,
+            hostgroup: job.target.as_ref().map(|target| target.config.hostgroup_id),
+            server: server.as_ref().map_or(("", 0), |(host, port)| (host.as_str(), *port)),
         };
         self.statistics.finish(&event);
         for observer in self.observers().iter() {

@@ -19,6 +19,8 @@ pub(crate) struct GuardedSink<'a> {
     /// Names that a rewritten statement must keep, and the rule that rewrote it.
     expected: Option<(&'a [String], i64)>,
     pub(crate) rows: usize,
+    /// Size of the values that came in, in bytes.
+    pub(crate) bytes: u64,
 }
 
 impl<'a> GuardedSink<'a> {
@@ -29,7 +31,7 @@ impl<'a> GuardedSink<'a> {
         stop: &'a dyn StopSignal,
         expected: Option<(&'a [String], i64)>,
     ) -> Self {
-        Self { inner, rows_max, deadline, stop, expected, rows: 0 }
+        Self { inner, rows_max, deadline, stop, expected, rows: 0, bytes: 0 }
     }
 }
 
@@ -62,6 +64,7 @@ impl RowSink for GuardedSink<'_> {
             }
         }
         self.rows += 1;
+        self.bytes += row.iter().map(Value::size_bytes).sum::<usize>() as u64;
         let flow = self.inner.row(row)?;
         Ok(if self.rows > self.rows_max { Flow::Stop } else { flow })
     }

@@ -1,4 +1,4 @@
-//! Where statistics tools get rows that the gateway does not keep itself; it knows no tool and no engine.
+//! Where statistics tools get their rows: one row family a request, from the host or from its backends; it knows no tool and no engine.
 
 use harvest::{HarvestCode, HarvestError, HarvestResult, Protocol};
 use serde_json::{Map, Value};
@@ -21,11 +21,28 @@ pub enum StatsFamily {
     PreparedStatements,
     Gtid,
     Cluster,
-    SystemHistory,
-    QueryCacheHistory,
-    ConnectionHistory,
-    QueryHistory,
-    QueryLog,
+}
+
+impl StatsFamily {
+    /// As people say it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Status => "status variables",
+            Self::Processlist => "sessions",
+            Self::Queries => "statement digests",
+            Self::Commands => "kinds of statements",
+            Self::Connections => "pools",
+            Self::FreeConnections => "idle connections",
+            Self::Errors => "errors",
+            Self::Users => "connections by user",
+            Self::ClientCache => "errors by client address",
+            Self::QueryRules => "query rules",
+            Self::PreparedStatements => "prepared statements",
+            Self::Gtid => "replication positions",
+            Self::Cluster => "replication",
+        }
+    }
 }
 
 /// Whose rows are asked for.
@@ -38,6 +55,17 @@ pub enum StatsOrigin {
     Backend,
 }
 
+impl StatsOrigin {
+    /// The word in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Backend => "backend",
+        }
+    }
+}
+
 /// What is asked of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,30 +76,39 @@ pub struct StatsRequest {
     pub origin: StatsOrigin,
     /// Engine of the backends.
     pub protocol: Protocol,
-    /// Only rows of this target.
-    pub target_id: Option<String>,
+    /// Only rows of these targets.
+    pub target_ids: Vec<String>,
     /// Most rows; a source with more says so by giving one more.
     pub rows_max: usize,
 }
 
 impl StatsRequest {
-    /// Up to 1,000 rows of a family.
+    /// Up to 10,000 rows of a family of these targets.
     #[must_use]
-    pub fn new(family: StatsFamily, origin: StatsOrigin, protocol: Protocol) -> Self {
-        Self { family, origin, protocol, target_id: None, rows_max: 1_000 }
+    pub fn new(
+        family: StatsFamily,
+        origin: StatsOrigin,
+        protocol: Protocol,
+        target_ids: Vec<String>,
+    ) -> Self {
+        Self { family, origin, protocol, target_ids, rows_max: 10_000 }
     }
 }
 
-/// Supplies statistics. A host that keeps its own implements the families it has.
+/// Rows, each an object with the columns of its tool.
+pub type StatsRows = Vec<Map<String, Value>>;
+
+/// Supplies statistics. A host that keeps its own implements the families that it has.
 pub trait StatsSource: Send + Sync {
     /// Whether rows of the family exist for the engine.
     fn supports(&self, family: StatsFamily, origin: StatsOrigin, protocol: Protocol) -> bool;
 
-    /// Rows of a family, each an object with the columns of its tool.
+    /// Rows of a family.
     ///
     /// # Errors
-    /// `FAILED_PRECONDITION` with `reason` for a family that the source lacks; never an empty success.
-    fn rows(&self, request: &StatsRequest) -> HarvestResult<Vec<Map<String, Value>>>;
+    /// `FAILED_PRECONDITION` with `reason` for a family that the source lacks, never an empty success; what reaching a
+    /// backend fails with.
+    fn rows(&self, request: &StatsRequest) -> HarvestResult<StatsRows>;
 }
 
 /// A source without any family.
@@ -84,10 +121,11 @@ impl StatsSource for NoStats {
         false
     }
 
-    fn rows(&self, request: &StatsRequest) -> HarvestResult<Vec<Map<String, Value>>> {
-        let message = format!("this host keeps no statistics of {}", request.protocol.as_str());
+    fn rows(&self, request: &StatsRequest) -> HarvestResult<StatsRows> {
+        let (family, engine) = (request.family.words(), request.protocol.as_str());
+        let message = format!("this host keeps no statistics of {family} for {engine}");
         Err(HarvestError::new(HarvestCode::FailedPrecondition, message)
-            .with("reason", "no statistics source"))
+            .with("reason", "no_statistics_source"))
     }
 }
 
@@ -97,8 +135,9 @@ mod tests {
 
     #[test]
     fn a_missing_family_is_a_failure_and_no_empty_list() {
-        let request = StatsRequest::new(StatsFamily::Gtid, StatsOrigin::Backend, Protocol::Sqlite);
+        let request =
+            StatsRequest::new(StatsFamily::Gtid, StatsOrigin::Backend, Protocol::Sqlite, Vec::new());
         assert!(!NoStats.supports(request.family, request.origin, request.protocol));
-        assert_eq!(NoStats.rows(&request).unwrap_err().details["reason"], "no statistics source");
+        assert_eq!(NoStats.rows(&request).unwrap_err().details["reason"], "no_statistics_source");
     }
 }

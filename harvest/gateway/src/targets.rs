@@ -47,6 +47,44 @@ impl Target {
         Some(HarvestError::new(HarvestCode::FailedPrecondition, message).with("skip_reason", reason))
     }
 
+    /// Host and port of the backend at a position of the pool; of the only one where none is said.
+    pub(crate) fn server_of(&self, member: Option<usize>) -> Option<(String, u16)> {
+        let backend = match (member, self.backends.as_slice()) {
+            (Some(at), backends) => backends.get(at)?,
+            (None, [only]) => only,
+            _ => return None,
+        };
+        Some((backend.host.clone(), self.port_of(backend)))
+    }
+
+    /// The port that a backend is reached at.
+    pub(crate) fn port_of(&self, backend: &BackendConfig) -> u16 {
+        match (backend.port, &self.driver) {
+            (0, Some(driver)) => driver.default_port(),
+            (port, _) => port,
+        }
+    }
+
+    /// What operators may know of the target and its servers.
+    pub(crate) fn facts(&self) -> TargetFacts {
+        let stats = self.pool.stats();
+        let server = |(backend, pool): (&BackendConfig, harvest::PoolStats)| ServerFacts {
+            host: backend.host.clone(),
+            port: self.port_of(backend),
+            pool,
+        };
+        TargetFacts {
+            target_id: self.config.target_id.clone(),
+            protocol: self.config.protocol,
+            hostgroup_id: self.config.hostgroup_id,
+            username: self.config.connect.user.clone(),
+            default_schema: self.default_schema(),
+            executable: self.unusable().is_none(),
+            servers: self.backends.iter().zip(stats).map(server).collect(),
+            totals: self.pool.totals(),
+        }
+    }
+
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
@@ -282,6 +320,40 @@ fn member_params(
         params.tls = params.tls.max(TlsMode::Required);
     }
     params
+}
+
+/// A server of a target with the counters of the pool for it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServerFacts {
+    /// Host, address or file.
+    pub host: String,
+    /// Port that it is reached at; 0 for a file.
+    pub port: u16,
+    /// Counters of the pool.
+    pub pool: harvest::PoolStats,
+}
+
+/// A target as operators may know it, with account and servers; never for agents.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TargetFacts {
+    /// Name used by clients.
+    pub target_id: String,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Group of its servers.
+    pub hostgroup_id: u32,
+    /// Account of its statements; empty for SQLite.
+    pub username: String,
+    /// Schema of calls that name none.
+    pub default_schema: String,
+    /// Whether statements can run now.
+    pub executable: bool,
+    /// Its servers, in the order of the pool.
+    pub servers: Vec<ServerFacts>,
+    /// Counters of the pool.
+    pub totals: harvest::PoolTotals,
 }
 
 /// One server of a target as operators reach it.

@@ -22,13 +22,14 @@ pub(super) struct Idle {
     pub(super) connection: Box<dyn Connection>,
     pub(super) opened: Instant,
     pub(super) idle_since: Instant,
+    pub(super) number: u64,
     pub(super) permit: Permit,
 }
 
 impl Idle {
-    pub(super) fn fresh(connection: Box<dyn Connection>, permit: Permit) -> Self {
+    pub(super) fn fresh(connection: Box<dyn Connection>, number: u64, permit: Permit) -> Self {
         let now = Instant::now();
-        Self { connection, opened: now, idle_since: now, permit }
+        Self { connection, opened: now, idle_since: now, number, permit }
     }
 }
 
@@ -47,6 +48,8 @@ pub(super) struct Slot {
     conn_err: u64,
     queries: u64,
     latency_us: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
     failures: u32,
     shunned_until: Option<Instant>,
     shunned_reason: Option<String>,
@@ -63,6 +66,8 @@ impl Slot {
             conn_err: 0,
             queries: 0,
             latency_us: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
             failures: 0,
             shunned_until: None,
             shunned_reason: None,
@@ -142,6 +147,19 @@ impl Slot {
         Some(choice)
     }
 
+    pub(super) fn count_bytes(&mut self, sent: u64, received: u64) {
+        self.bytes_sent = self.bytes_sent.saturating_add(sent);
+        self.bytes_received = self.bytes_received.saturating_add(received);
+    }
+
+    pub(super) fn take_stats(&mut self, now: Instant) -> PoolStats {
+        let stats = self.stats(now);
+        (self.conn_ok, self.conn_err, self.queries) = (0, 0, 0);
+        (self.bytes_sent, self.bytes_received) = (0, 0);
+        self.used_max = self.used;
+        stats
+    }
+
     pub(super) fn returned(&mut self) {
         self.used = self.used.saturating_sub(1);
     }
@@ -201,7 +219,13 @@ impl Slot {
             connections_max: self.member.capacity.used().1,
             queries: self.queries,
             latency_us: self.latency_us,
+            bytes_sent: self.bytes_sent,
+            bytes_received: self.bytes_received,
             shunned_reason: self.shunned_reason.clone(),
+            shunned_for_ms: self
+                .shunned_until
+                .filter(|until| now < *until)
+                .map(|until| u64::try_from(until.duration_since(now).as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }
