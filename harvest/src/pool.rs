@@ -704,6 +704,14 @@ impl PooledConnection {
         self.broken = true;
     }
 
+    /// The name of the backend that it leads to; empty when the pool is gone.
+    #[must_use]
+    pub fn backend_name(&self) -> String {
+        let pool = self.pool.upgrade();
+        pool.and_then(|pool| pool.lock().slots.get(self.slot).map(|slot| slot.member.name.clone()))
+            .unwrap_or_default()
+    }
+
     /// The connection.
     ///
     /// # Errors

@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Most objects that the model describes.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     pub(crate) max_objects: usize,
+    /// Goes on although the database's account may do more than read.
+    #[arg(long)]
+    pub(crate) allow_privileged_backend: bool,
     /// Lets the model look up tables by itself, from a fixed list of read-only tools.
     #[arg(long)]
     pub(crate) lookups: bool,

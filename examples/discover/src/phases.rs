@@ -25,6 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let name = target.target_id.clone();
     let mut config = HostConfig::new(args.out.join("catalog"));
     config.targets = vec![target];
+    config.allow_privileged_backend = args.allow_privileged_backend;
     let host = Host::open(config)?;
     let result = both(args, &host, &name);
     host.close();

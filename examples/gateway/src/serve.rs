@@ -48,6 +48,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         config.targets.push(TargetSpec::parse(&format!("{name}={url}"))?);
     }
     config.settings.default_target_id = backends.targets.first().map(|(name, _)| name.clone());
+    // The accounts here are those of the applications behind the proxy, which write by nature.
+    config.allow_privileged_backend = true;
     let host = Arc::new(Host::open(config)?);
     set_variables(args, &host)?;
     let (prefixes, _prefix_handle) = prefix_queries(&host, &backends);

@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Configuration file, TOML or JSON: read at the first start and by LOAD … FROM CONFIG.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Serves targets whose accounts may do more than read (superuser, FILE, write grants), with a warning.
+    #[arg(long)]
+    pub(crate) allow_privileged_backend: bool,
     /// Plain HTTP; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_tls: bool,

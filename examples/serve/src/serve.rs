@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut config = HostConfig::new(&folder);
     config.targets = targets(args, &folder)?;
     config.config_file.clone_from(&args.config);
+    config.allow_privileged_backend = args.allow_privileged_backend;
     let host = Arc::new(Host::open(config)?);
     if let Some(refusal) = host.admin().start_refusal() {
         say(&format!("the configuration is refused, nothing of it runs: {refusal}"));
@@ -207,6 +208,15 @@ impl Harvests {
     }
 }
 
+/// What the account of a target may do beyond reading.
+fn say_account(host: &Host, target: &str) {
+    let info = host.targets().into_iter().find(|info| info.target_id == target);
+    for finding in info.and_then(|info| info.account).unwrap_or_default() {
+        let word = if finding.dangerous { "warning" } else { "note" };
+        say(&format!("  {word}: {target}: {}", finding.text));
+    }
+}
+
 fn harvest_again_and_again(
     host: &Host,
     target: &str,
@@ -230,6 +240,9 @@ fn harvest_again_and_again(
                     for warning in &report.warnings {
                         say(&format!("  {target}: {warning}"));
                     }
+                }
+                if last_objects.is_none() {
+                    say_account(host, target);
                 }
                 last_objects = Some(report.objects);
                 host.announce();

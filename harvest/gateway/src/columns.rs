@@ -1,5 +1,6 @@
 //! Column rules: who may see which column and how; it knows no statement. Reading statements is `judge`, changing values is `sink`.
 
+mod guard;
 mod judge;
 mod shapes;
 mod sink;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use harvest::{HarvestCode, HarvestError};
 
+pub use guard::ColumnGuard;
 pub(crate) use judge::{Doubt, judge};
 pub(crate) use shapes::{ShapeCache, Shapes};
 pub(crate) use sink::{ColumnSink, HashKey};

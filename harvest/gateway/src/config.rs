@@ -81,6 +81,8 @@ pub struct Settings {
     pub cost_rules: Vec<CostRule>,
     /// Who may see which columns, and how.
     pub column_rules: Vec<ColumnRule>,
+    /// Whether targets are served whose accounts may do more than read.
+    pub allow_privileged_backend: bool,
     /// Secret of the `hash` action; empty for one that lives as long as the process.
     pub column_hash_key: Secret,
 }
@@ -102,6 +104,7 @@ impl Default for Settings {
             hooks_fail_closed: false,
             cost_rules: Vec::new(),
             column_rules: Vec::new(),
+            allow_privileged_backend: false,
             column_hash_key: Secret::default(),
         }
     }

@@ -1,16 +1,17 @@
 //! The gateway itself: what is loaded, swapped atomically, and the parts that outlive loads; the pipeline is elsewhere.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use harvest::{
-    Dialect, Driver, FragmentKind, HarvestCode, HarvestError, HarvestResult, LexMode, PoolStats, PoolTotals,
-    Protocol,
+    AccountFinding, Dialect, Driver, FragmentKind, HarvestCode, HarvestError, HarvestResult, LexMode,
+    PoolStats, PoolTotals, Protocol,
 };
 use serde::Serialize;
 
 use crate::cache::ResultCache;
-use crate::columns::{HashKey, ShapeCache};
+use crate::columns::{ColumnGuard, ColumnRules, HashKey, ShapeCache};
 use crate::config::{BackendDirectory, Settings, TargetConfig};
 use crate::digests::{DigestSample, DigestStats};
 use crate::hooks::HookRegistry;
@@ -47,6 +48,7 @@ pub struct Gateway {
     pub(crate) shape_cache: ShapeCache,
     /// Secret of hashed columns where configuration sets none.
     pub(crate) hash_key: HashKey,
+    policies: AtomicU64,
 }
 
 impl Gateway {
@@ -85,6 +87,7 @@ impl Gateway {
                 watchdog,
                 shape_cache: ShapeCache::default(),
                 hash_key: HashKey::random(),
+                policies: AtomicU64::new(0),
             }
         })
     }
@@ -94,6 +97,7 @@ impl Gateway {
         let mut configs = self.changing();
         configs.clone_from(&targets);
         self.rebuild(targets, None, true);
+        self.policies.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Replaces the settings.
@@ -101,6 +105,7 @@ impl Gateway {
         let configs = self.changing();
         let keep_pools = self.snapshot.load().settings.pool == settings.pool;
         self.rebuild(configs.clone(), Some(Arc::new(settings)), keep_pools);
+        self.policies.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Replaces the query rules; hits of unchanged rules go on.
@@ -112,6 +117,7 @@ impl Gateway {
         let now = self.snapshot.load_full();
         let rules = Arc::new(RuleSet::compile(rules, known_tools, &now.rules)?);
         self.snapshot.store(Arc::new(Snapshot { rules, ..(*now).clone() }));
+        self.policies.fetch_add(1, Ordering::AcqRel);
         self.cache.clear(None);
         Ok(())
     }
@@ -135,6 +141,12 @@ impl Gateway {
         let rules = Arc::new(RuleSet::compile(configs, None, &now.rules)?.same_generation(&now.rules));
         self.snapshot.store(Arc::new(Snapshot { rules, ..(*now).clone() }));
         Ok(before)
+    }
+
+    /// Differs after every change of targets, rules or settings: what was made under other policies is not shown again.
+    #[must_use]
+    pub fn policy_stamp(&self) -> u64 {
+        self.policies.load(Ordering::Acquire)
     }
 
     /// Adds an observer of statements.
@@ -223,6 +235,21 @@ impl Gateway {
     pub fn dialect(&self, target_id: Option<&str>, scope: &CallScope) -> HarvestResult<&'static dyn Dialect> {
         let snapshot = self.snapshot();
         snapshot.targets.resolve(target_id, &snapshot.settings, scope)?.dialect(scope)
+    }
+
+    /// The column rules that hold for a caller on a target, for tools that show structure.
+    ///
+    /// # Errors
+    /// As [`known_target`](Self::known_target).
+    pub fn column_guard(&self, target_id: Option<&str>, scope: &CallScope) -> HarvestResult<ColumnGuard> {
+        let info = self.known_target(target_id, scope)?;
+        let snapshot = self.snapshot();
+        let target = snapshot.targets.visible(&info.target_id, scope)?;
+        let dialect = target.assumed_dialect().map_or(harvest::DialectName::Sqlite, Dialect::name);
+        let settings = &snapshot.settings;
+        // The secret of hashes has no part in what is shown of structure.
+        let rules = ColumnRules::of(&settings.column_rules, "", &info.target_id, &scope.caller);
+        Ok(ColumnGuard::new(rules, dialect))
     }
 
     /// Checks a fragment that a caller wrote, under the target's policy.
@@ -336,7 +363,7 @@ impl Gateway {
         snapshot.targets.by_id.values().flat_map(idle).collect()
     }
 
-    /// Reaches one backend of a target and gives the time that it took; the scope's deadline bounds the wait for a
+    /// Reaches one backend of a target, asks it what its account may do, and gives the time of its answer; the scope's deadline bounds the wait for a
     /// connection.
     ///
     /// # Errors
@@ -352,7 +379,13 @@ impl Gateway {
         if answer.is_err() {
             loan.mark_broken();
         }
-        answer.map(|()| started.elapsed())
+        answer?;
+        let took = started.elapsed();
+        target.examine_again(&mut loan)?;
+        match target.account_refusal() {
+            Some(error) => Err(error),
+            None => Ok(took),
+        }
     }
 
     /// Refuses new statements and closes idle connections; running statements end by themselves.
@@ -444,6 +477,8 @@ pub struct TargetInfo {
     pub allow_explain: bool,
     pub allow_discovery: bool,
     pub has_admin: bool,
+    /// What the account may do beyond reading; `None` until a server was reached.
+    pub account: Option<Vec<AccountFinding>>,
 }
 
 fn target_info(target: &Target) -> TargetInfo {
@@ -468,6 +503,7 @@ fn target_info(target: &Target) -> TargetInfo {
         allow_explain: target.config.allow_explain,
         allow_discovery: target.config.allow_discovery,
         has_admin: target.config.has_admin,
+        account: target.account(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The statement pipeline of the database side: rules, hooks, gate, cache, targets, pools and digests; it knows no agent protocol.
 
+mod account;
 mod cache;
 mod columns;
 mod config;
@@ -25,7 +26,7 @@ mod watchdog;
 mod tests;
 
 pub use cache::{CacheCounters, CacheEntryInfo, CacheStats, CacheTarget, ResultCache};
-pub use columns::{ColumnAction, ColumnRule};
+pub use columns::{ColumnAction, ColumnGuard, ColumnRule};
 pub use config::{
     BackendConfig, BackendDirectory, CacheSettings, LogSql, Settings, StaticDirectory, TargetConfig,
 };

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use harvest::{
-    AdminConnection, BackendStatus, Capacity, ConnectParams, Dialect, DialectName, Driver, DriverBackend,
-    GatePolicy, HarvestCode, HarvestError, HarvestResult, LexMode, Pool, PoolMember, PooledConnection,
-    Protocol, ServerInfo, TlsMode,
+    AccountFinding, AdminConnection, BackendStatus, Capacity, ConnectParams, Dialect, DialectName, Driver,
+    DriverBackend, GatePolicy, HarvestCode, HarvestError, HarvestResult, LexMode, Pool, PoolMember,
+    PooledConnection, Protocol, ServerInfo, TlsMode,
 };
 
+use crate::account::{Account, ExaminedBackend};
 use crate::config::{BackendConfig, BackendDirectory, Settings, TargetConfig};
 use crate::scope::CallScope;
 use crate::verdicts::Verdicts;
@@ -26,6 +27,7 @@ pub(crate) struct Target {
     backends: Vec<BackendConfig>,
     pool: Arc<Pool>,
     learned: Arc<Learned>,
+    allow_privileged: bool,
 }
 
 /// What the server has said since the pool exists.
@@ -33,6 +35,7 @@ pub(crate) struct Target {
 struct Learned {
     dialect: OnceLock<&'static dyn Dialect>,
     server: ArcSwapOption<ServerInfo>,
+    account: Arc<Account>,
 }
 
 impl Target {
@@ -41,7 +44,11 @@ impl Target {
         let reason = match (&self.config.skip_reason, &self.driver) {
             (Some(reason), _) => reason.clone(),
             (None, None) => format!("no driver for {} is built in", self.config.protocol.as_str()),
-            _ => return self.pool.executable().err(),
+            _ => match self.learned.account.refusal(&self.config.target_id, self.allow_privileged) {
+                // Whoever calls when it is time looks again.
+                Some((error, false)) => return Some(error),
+                _ => return self.pool.executable().err(),
+            },
         };
         let message = format!("target {:?} cannot be used: {reason}", self.config.target_id);
         Some(HarvestError::new(HarvestCode::FailedPrecondition, message).with("skip_reason", reason))
@@ -137,9 +144,41 @@ impl Target {
         Ok(backends.collect())
     }
 
-    /// A connection of the target, and learns from it what its server is.
+    /// What the account may do beyond reading, `None` until a server was reached.
+    pub(crate) fn account(&self) -> Option<Vec<AccountFinding>> {
+        self.learned.account.findings()
+    }
+
+    /// Why the account is not served, if it is not.
+    pub(crate) fn account_refusal(&self) -> Option<HarvestError> {
+        let refusal = self.learned.account.refusal(&self.config.target_id, self.allow_privileged);
+        refusal.map(|(error, _)| error)
+    }
+
+    /// Asks a server of the target again what its account may do.
+    pub(crate) fn examine_again(&self, loan: &mut PooledConnection) -> HarvestResult<()> {
+        let server = loan.backend_name();
+        let examined = self.learned.account.examine(&self.config.target_id, &server, loan.get()?);
+        if examined.is_err() {
+            loan.mark_broken();
+        }
+        examined
+    }
+
+    /// A connection of the target, and learns from it what its server is. An account that may do more than read is refused
+    /// here unless the settings allow it.
     pub(crate) fn acquire(&self, scope: &CallScope) -> HarvestResult<PooledConnection> {
         let mut loan = self.pool.acquire(scope.deadline, &|| scope.stop.is_stopped())?;
+        let account = &self.learned.account;
+        if let Some((error, again)) = account.refusal(&self.config.target_id, self.allow_privileged) {
+            if !again {
+                return Err(error);
+            }
+            self.examine_again(&mut loan)?;
+            if let Some(error) = self.account_refusal() {
+                return Err(error);
+            }
+        }
         let connection = loan.get()?;
         if self.learned.server.load().is_none() {
             self.learned.server.store(Some(Arc::new(connection.server().clone())));
@@ -250,10 +289,13 @@ impl TargetBuilder {
                     (Arc::clone(&old.pool), Arc::clone(&old.learned), old.generation)
                 }
                 None => {
+                    let learned = Arc::new(Learned::default());
                     let members = driver.as_ref().map_or_else(Vec::new, |driver| {
-                        backends.iter().map(|backend| self.member(driver, &config.connect, backend)).collect()
+                        let member =
+                            |backend: &BackendConfig| self.member(driver, &config, backend, &learned.account);
+                        backends.iter().map(member).collect()
                     });
-                    (Pool::new(members, settings.pool), Arc::new(Learned::default()), self.next_generation())
+                    (Pool::new(members, settings.pool), learned, self.next_generation())
                 }
             };
             let target = Target {
@@ -265,6 +307,7 @@ impl TargetBuilder {
                 backends,
                 pool,
                 learned,
+                allow_privileged: settings.allow_privileged_backend,
                 config,
             };
             by_id.insert(target.config.target_id.clone(), Arc::new(target));
@@ -279,13 +322,19 @@ impl TargetBuilder {
     fn member(
         &self,
         driver: &Arc<dyn Driver>,
-        connect: &ConnectParams,
+        config: &TargetConfig,
         backend: &BackendConfig,
+        account: &Arc<Account>,
     ) -> PoolMember {
-        let params = member_params(driver, connect, backend);
+        let params = member_params(driver, &config.connect, backend);
         PoolMember {
             name: backend.name(),
-            backend: Arc::new(DriverBackend::new(Arc::clone(driver), params)),
+            backend: Arc::new(ExaminedBackend {
+                inner: Arc::new(DriverBackend::new(Arc::clone(driver), params)),
+                target_id: config.target_id.clone(),
+                server: backend.name(),
+                account: Arc::clone(account),
+            }),
             weight: backend.weight,
             status: backend.status,
             capacity: self.capacity(backend),

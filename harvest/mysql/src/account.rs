@@ -22,9 +22,13 @@ const WRITES: &[&str] = &[
     "INSERT",
     "UPDATE",
     "DELETE",
+    "DELETE HISTORY",
     "DROP",
     "CREATE",
+    "CREATE VIEW",
+    "CREATE ROUTINE",
     "ALTER",
+    "ALTER ROUTINE",
     "INDEX",
     "TRIGGER",
     "EVENT",
@@ -59,7 +63,16 @@ fn findings(grants: &[String]) -> Vec<AccountFinding> {
                 add(code, format!("the account holds {name}"), *dangerous);
             }
         }
-        if let Some(write) = WRITES.iter().find(|w| list.contains(w)) {
+        // MariaDB's split-up privileges and MySQL's dynamic ones: BINLOG ADMIN, SYSTEM_VARIABLES_ADMIN and kin.
+        let admin = |p: &&&str| p.ends_with(" ADMIN") || p.ends_with("_ADMIN") || **p == "SET USER";
+        if let Some(privilege) = list.iter().find(admin) {
+            add("admin_privilege", format!("the account holds {privilege}"), true);
+        }
+        // A privilege on columns is written with their list.
+        let held = |w: &&&str| {
+            list.iter().any(|p| p == *w || p.strip_prefix(**w).is_some_and(|r| r.starts_with(" (")))
+        };
+        if let Some(write) = WRITES.iter().find(held) {
             add("write_grants", format!("the account may write: it holds {write}"), true);
         }
     }
@@ -87,5 +100,11 @@ mod tests {
         );
         assert_eq!(codes(&["GRANT SELECT, INSERT, DROP ON `shop`.`t` TO `r`@`%`"]), ["write_grants"]);
         assert_eq!(codes(&["GRANT `reporting` TO `r`@`%`"]), ["role_membership"]);
+        assert_eq!(
+            codes(&["GRANT SELECT (`id`), UPDATE (`id`, `a`) ON `shop`.`t` TO `r`@`%`"]),
+            ["write_grants"]
+        );
+        assert_eq!(codes(&["GRANT SELECT, BINLOG ADMIN ON *.* TO `r`@`%`"]), ["admin_privilege"]);
+        assert_eq!(codes(&["GRANT ALL PRIVILEGES ON `shop`.* TO `r`@`%`"]), ["all_privileges"]);
     }
 }

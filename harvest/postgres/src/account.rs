@@ -31,8 +31,9 @@ pub(crate) fn examine(client: &mut Client) -> HarvestResult<Vec<AccountFinding>>
         return Ok(findings);
     }
     let sql = format!(
-        "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname IN ({DANGEROUS_ROLES}) \
-         AND pg_catalog.pg_has_role(current_user, oid, 'USAGE') ORDER BY 1"
+        // A role that has to be taken first counts as well: nothing but the gate keeps the account from SET ROLE.
+        "SELECT rolname::text FROM pg_catalog.pg_roles WHERE (rolname IN ({DANGEROUS_ROLES}) OR rolsuper) \
+         AND pg_catalog.pg_has_role(current_user, oid, 'MEMBER') ORDER BY 1"
     );
     for row in client.query(&sql, &[]).map_err(|e| from_postgres(&e))? {
         let role: String = row.get(0);
@@ -42,7 +43,12 @@ pub(crate) fn examine(client: &mut Client) -> HarvestResult<Vec<AccountFinding>>
                WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
                AND n.nspname NOT LIKE 'pg\\_t%' \
                AND pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')";
-    let writable: i64 = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?.get(0);
+    let mut writable: i64 = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?.get(0);
+    if writable == 0 {
+        let sql = "SELECT pg_catalog.count(DISTINCT attrelid) FROM pg_catalog.pg_attribute WHERE attacl IS NOT NULL AND attnum > 0 \
+                   AND pg_catalog.has_column_privilege(attrelid, attnum, 'INSERT, UPDATE')";
+        writable = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?.get(0);
+    }
     if writable > 0 {
         findings.push(finding("write_grants", format!("the account may write to {writable} tables"), true));
     }

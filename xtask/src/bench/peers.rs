@@ -74,6 +74,8 @@ fn ours(url: &str, folder: &Path) -> Result<Peer, String> {
     let mut command = Command::new(process::target_folder().join("release/serve"));
     command.arg("--data-dir").arg(folder.join("peers-data")).args(["--no-tls", "--token", TOKEN]);
     command.args(["--target", &format!("bench={url}"), "--refresh-s", "0"]);
+    // The peers use whatever account the URL names; so do we here.
+    command.arg("--allow-privileged-backend");
     command.args(["--listen", &format!("127.0.0.1:{port}")]);
     Peer::start("penstock", &command, port, "/mcp/query", "run_sql_readonly", folder)
 }

@@ -15,6 +15,7 @@ const KILLS: u64 = 15;
 
 fn open(folder: &Path) -> Host {
     let mut config = HostConfig::new(folder.join("data"));
+    config.allow_privileged_backend = true;
     let url = format!("t=sqlite:{}", folder.join("many.db").display());
     config.targets.push(TargetSpec::parse(&url).expect("a target"));
     Host::open(config).expect("opens after whatever happened")

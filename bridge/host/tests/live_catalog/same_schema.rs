@@ -36,6 +36,7 @@ const TABLES: &[&str] = &[
 fn harvested(engine: &Engine) -> (tempfile::TempDir, Host, i64) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = HostConfig::new(folder.path().join("data"));
+    config.allow_privileged_backend = true;
     config.targets.push(TargetSpec::parse(&format!("t={}", engine.url())).expect("a target"));
     let host = Host::open(config).expect("opens");
     let report = host.harvest("t", |_| {}).expect("harvests");

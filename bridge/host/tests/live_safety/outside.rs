@@ -42,6 +42,7 @@ pub(crate) fn gateway(
     let mut backend = BackendConfig::new(1, &params.host, params.port);
     backend.connections_max = connections_max;
     let mut settings = Settings::default();
+    settings.allow_privileged_backend = true;
     let mut target = TargetConfig::new("t", driver.protocol(), 1);
     target.connect = params.clone();
     target.timeout_ms = 600;

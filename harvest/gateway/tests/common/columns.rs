@@ -128,6 +128,7 @@ pub(crate) fn gateway(
 ) -> Arc<Gateway> {
     let backend = BackendConfig::new(1, connect.host.clone(), connect.port);
     let mut settings = Settings::default();
+    settings.allow_privileged_backend = true;
     settings.column_rules = rules;
     let gateway = Gateway::new(vec![driver], Arc::new(StaticDirectory::new(vec![backend])), settings);
     let mut target = TargetConfig::new("t1", protocol, 1);
