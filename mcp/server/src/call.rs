@@ -34,7 +34,7 @@ pub(crate) async fn call_tool(x: Arc<Exchange>) -> Outcome {
         cx.client = Arc::clone(rounds) as _;
     }
     if Dispatcher::starts_as_task(&x.route.endpoint, x.era, &prepared.spec, cx.client.as_ref()) {
-        return start_task(&x, cx, prepared, capabilities);
+        return start_task(&x, cx, prepared, capabilities).await;
     }
     if prepared.spec.inline {
         let job = || {
@@ -218,13 +218,16 @@ fn task_deadline(x: &Exchange) -> Option<Instant> {
 }
 
 /// Creates a task and runs its tool behind the door of tasks; the answer does not wait for it.
-fn start_task(
+async fn start_task(
     x: &Arc<Exchange>,
     mut cx: CallContext,
     prepared: PreparedTool,
     capabilities: ClientCapabilities,
 ) -> Outcome {
-    let task = match new_task(x, &cx, capabilities) {
+    let (exchange, bare) = (Arc::clone(x), cx.clone());
+    // It may write a file.
+    let made = tokio::task::spawn_blocking(move || new_task(&exchange, &bare, capabilities)).await;
+    let task = match made.map_err(|error| x.core.incident(&error.to_string()))? {
         Ok(task) => task,
         Err(error) => return finished(x, x.core.dispatcher.tool_failure(x.era, &error)),
     };
@@ -243,23 +246,26 @@ fn start_task(
             }
         };
         let outcome = exchange.core.task_gate.run(&task.cancel, task_deadline(&exchange), job).await;
-        end_task(&exchange, &task, outcome);
+        end_task(&exchange, task, outcome).await;
     });
     reply
 }
 
-fn end_task(x: &Exchange, task: &Task, outcome: Result<Result<String, RpcError>, GateError>) {
+async fn end_task(x: &Exchange, task: Arc<Task>, outcome: Result<Result<String, RpcError>, GateError>) {
     let outcome = match outcome {
         Ok(Ok(text)) => finished(x, text),
         Ok(Err(error)) => Err(error),
         Err(error) => gate_failure(x, error),
     };
-    match outcome {
+    let ended = tokio::task::spawn_blocking(move || match outcome {
         Ok(Reply::Result(text)) => {
             task.end(Ending::Completed(serde_json::from_str::<Value>(&text).unwrap_or_default()), text.len());
         }
         Ok(Reply::Listen(_)) => task.end(Ending::Cancelled, 0),
         Err(error) => task.end(Ending::Failed(error), 0),
+    });
+    if let Err(error) = ended.await {
+        x.core.incident(&error.to_string());
     }
 }
 
@@ -301,7 +307,7 @@ async fn run_late(
         let task = made.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         match task {
             Some(task) => {
-                end_task(&exchange, &task, outcome);
+                end_task(&exchange, task, outcome).await;
                 None
             }
             None => Some(outcome),

@@ -52,6 +52,7 @@ impl Core {
         hooks: Arc<dyn Hooks>,
         seal: HmacSeal,
         pages: Vec<(String, Arc<dyn Page>)>,
+        tasks: Tasks,
     ) -> Self {
         let schemas = Arc::new(JsonSchemaCheck::new());
         let check: Arc<dyn mcp::ArgumentCheck> = Arc::clone(&schemas) as _;
@@ -63,7 +64,7 @@ impl Core {
             hooks,
             routes: Routes::default(),
             sessions: Sessions::default(),
-            tasks: Tasks::default(),
+            tasks,
             gate: Gate::new(config.calls_max, config.cancel_grace_ms),
             task_gate: Gate::new(config.tasks_running_max, config.cancel_grace_ms),
             requests: Permits::new(config.requests_max),

@@ -141,6 +141,8 @@ pub(crate) async fn task_update(x: Arc<Exchange>) -> Outcome {
 /// `tasks/cancel`: the same answer whether the task still ran or not.
 pub(crate) async fn task_cancel(x: Arc<Exchange>) -> Outcome {
     let (task, _) = task_of(&x)?;
-    task.cancel_now();
+    // It may write a file.
+    let ended = tokio::task::spawn_blocking(move || task.cancel_now()).await;
+    ended.map_err(|error| x.core.incident(&error.to_string()))?;
     Ok(Reply::Result(x.core.dispatcher.empty_result(x.era).into()))
 }

@@ -1,5 +1,6 @@
 //! The server a host builds, serves and stops; it does not know what its endpoints do.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mcp::{Endpoint, Scope, ServerInfo};
@@ -12,6 +13,7 @@ use crate::hooks::{Hooks, NoHooks};
 use crate::listener::{self, Serving};
 use crate::page::Page;
 use crate::seal::HmacSeal;
+use crate::task::Tasks;
 use crate::tls::Tls;
 
 /// Why a server cannot be built or cannot serve.
@@ -50,6 +52,7 @@ pub struct ServerBuilder {
     state_key: Option<Vec<u8>>,
     tls: Option<Tls>,
     pages: Vec<(String, Arc<dyn Page>)>,
+    tasks_folder: Option<PathBuf>,
 }
 
 impl ServerBuilder {
@@ -101,6 +104,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Keeps tasks in a folder of their own: a client that was given one finds its end after a restart. Results are written as
+    /// they are, in files that only their owner may read, until they expire. Without it, tasks end with the process.
+    #[must_use]
+    pub fn tasks_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.tasks_folder = Some(folder.into());
+        self
+    }
+
     /// Serves TLS.
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
@@ -111,14 +122,19 @@ impl ServerBuilder {
     /// The server.
     ///
     /// # Errors
-    /// When the operating system has no randomness to give.
+    /// When the operating system has no randomness to give, or the folder of tasks is unusable.
     pub fn build(self) -> Result<Server, ServerError> {
         let seal = match &self.state_key {
             Some(secret) => HmacSeal::with_key(secret),
             None => HmacSeal::random().map_err(|e| ServerError::io("no randomness", e))?,
         };
+        let tasks = match &self.tasks_folder {
+            Some(folder) => Tasks::open(folder)
+                .map_err(|e| ServerError::io(format!("cannot keep tasks in {}", folder.display()), e))?,
+            None => Tasks::default(),
+        };
         let auth = self.auth.unwrap_or_else(|| Arc::new(crate::auth::TokenTable::new()));
-        let core = Arc::new(Core::new(self.info, self.config, auth, self.hooks, seal, self.pages));
+        let core = Arc::new(Core::new(self.info, self.config, auth, self.hooks, seal, self.pages, tasks));
         for endpoint in self.endpoints {
             core.routes.insert(endpoint);
         }
@@ -146,6 +162,7 @@ impl Server {
             state_key: None,
             tls: None,
             pages: Vec::new(),
+            tasks_folder: None,
         }
     }
 

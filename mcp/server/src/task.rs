@@ -1,6 +1,9 @@
 //! Tasks: calls that go on after their answer, fetched by their caller until they expire; it does not know what they do.
 
+mod files;
+
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +14,7 @@ use mcp::{
 use serde_json::{Map, Value, json};
 
 use crate::clock::{now_ms, random_hex, rfc3339};
+use files::{Record, TaskFiles};
 
 /// Longest wait for one answer before the cancel token is looked at again.
 const WAIT_STEP: Duration = Duration::from_millis(250);
@@ -50,6 +54,7 @@ pub(crate) struct Task {
     capabilities: ClientCapabilities,
     state: Mutex<State>,
     changed: Condvar,
+    files: Option<Arc<TaskFiles>>,
 }
 
 impl Task {
@@ -61,17 +66,74 @@ impl Task {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the task; a task that has ended stays as it is. `bytes` is the size of the result that is kept.
+    /// Ends the task; a task that has ended stays as it is. `bytes` is the size of the result that is kept. Writes a file where
+    /// tasks are kept on disk.
     pub(crate) fn end(&self, ending: Ending, bytes: usize) {
         let mut state = self.lock();
-        if state.ending.is_none() {
-            state.ending = Some(ending);
-            state.bytes = bytes;
-            state.pending.clear();
-            state.updated_ms = now_ms();
+        if state.ending.is_some() {
+            return;
         }
+        state.ending = Some(ending);
+        state.bytes = bytes;
+        state.pending.clear();
+        state.updated_ms = now_ms();
         drop(state);
         self.changed.notify_all();
+        if let Err(error) = self.keep() {
+            tracing::error!(task_id = self.id, %error, "the end of a task could not be written");
+        }
+    }
+
+    /// Writes the file; its own lock is not held meanwhile, so that the task can be fetched.
+    fn keep(&self) -> std::io::Result<()> {
+        let Some(files) = &self.files else { return Ok(()) };
+        files.write(&self.record())
+    }
+
+    fn record(&self) -> Record {
+        let state = self.lock();
+        Record {
+            task_id: self.id.clone(),
+            token_name: self.token_name.clone(),
+            endpoint: self.endpoint.to_string(),
+            created_ms: self.created_ms,
+            updated_ms: state.updated_ms,
+            ttl_ms: self.ttl_ms,
+            poll_interval_ms: self.poll_interval_ms,
+            message: state.message.clone(),
+            ended: state.ending.as_ref().map(Into::into),
+        }
+    }
+
+    /// A task of an earlier process; what ran then runs no more.
+    fn recalled(record: Record, files: &Arc<TaskFiles>) -> Self {
+        let bytes = match &record.ended {
+            Some(files::Ended::Completed(result)) => result.to_string().len(),
+            _ => 0,
+        };
+        Self {
+            id: record.task_id,
+            token_name: record.token_name,
+            endpoint: record.endpoint.into(),
+            created_ms: record.created_ms,
+            ttl_ms: record.ttl_ms,
+            poll_interval_ms: record.poll_interval_ms,
+            cancel: CancelToken::new(),
+            capabilities: ClientCapabilities::default(),
+            state: Mutex::new(State {
+                ending: record.ended.map(Into::into),
+                message: record.message,
+                updated_ms: record.updated_ms,
+                bytes,
+                ..State::default()
+            }),
+            changed: Condvar::new(),
+            files: Some(Arc::clone(files)),
+        }
+    }
+
+    fn is_expired(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.created_ms) >= self.ttl_ms && self.has_ended()
     }
 
     fn has_ended(&self) -> bool {
@@ -263,6 +325,7 @@ impl ClientLink for LateTaskLink {
 #[derive(Default)]
 pub(crate) struct Tasks {
     by_id: Mutex<HashMap<String, Arc<Task>>>,
+    files: Option<Arc<TaskFiles>>,
 }
 
 /// What a new task needs to know.
@@ -277,14 +340,38 @@ pub(crate) struct NewTask<'a> {
 }
 
 impl Tasks {
+    /// Tasks that are kept in `folder`; in memory while another process keeps its own there. Those that ran when their process ended are failed now, with the reason `interrupted`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, read or written.
+    pub(crate) fn open(folder: &Path) -> std::io::Result<Self> {
+        let Some((files, records)) = TaskFiles::open(folder)? else {
+            tracing::warn!(folder = %folder.display(), "another process keeps its tasks there: those of this one end with it");
+            return Ok(Self::default());
+        };
+        let files = Arc::new(files);
+        let now = now_ms();
+        let mut by_id = HashMap::new();
+        for record in records {
+            let task = Task::recalled(record, &files);
+            task.end(Ending::Failed(interrupted()), 0);
+            if task.is_expired(now) {
+                files.remove(&task.id);
+            } else {
+                by_id.insert(task.id.clone(), Arc::new(task));
+            }
+        }
+        Ok(Self { by_id: Mutex::new(by_id), files: Some(files) })
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Task>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Creates a task; it can be fetched as soon as this returns.
+    /// Creates a task; it can be fetched as soon as this returns, after a restart too where tasks are kept on disk.
     ///
     /// # Errors
-    /// `LIMIT_EXCEEDED` when there are too many tasks that run or may still be fetched.
+    /// `LIMIT_EXCEEDED` when there are too many tasks that run or may still be fetched, `INTERNAL` when it cannot be written.
     pub(crate) fn create(&self, new: NewTask<'_>) -> Result<Arc<Task>, ToolError> {
         let id = random_hex(16).map_err(|e| ToolError::internal(format!("no randomness: {e}")))?;
         let now = now_ms();
@@ -299,9 +386,16 @@ impl Tasks {
             capabilities: new.capabilities,
             state: Mutex::new(State { updated_ms: now, ..State::default() }),
             changed: Condvar::new(),
+            files: self.files.clone(),
         });
         let mut map = self.lock();
-        map.retain(|_, t| now.saturating_sub(t.created_ms) < t.ttl_ms || !t.has_ended());
+        map.retain(|id, task| {
+            let expired = task.is_expired(now);
+            if expired && let Some(files) = &self.files {
+                files.remove(id);
+            }
+            !expired
+        });
         let kept: usize = map.values().map(|t| t.lock().bytes).sum();
         for (have, max, name) in
             [(map.len(), new.tasks_max, "tasks_max"), (kept, new.bytes_max, "task_results_bytes_max")]
@@ -311,6 +405,7 @@ impl Tasks {
                 return Err(ToolError::limit(text).with("limit", name).with("value", max));
             }
         }
+        task.keep().map_err(|error| ToolError::internal(format!("the task cannot be kept: {error}")))?;
         map.insert(id, Arc::clone(&task));
         Ok(task)
     }
@@ -323,7 +418,7 @@ impl Tasks {
         let found = self.lock().get(id).cloned();
         found
             .filter(|t| t.token_name == token_name && *t.endpoint == *endpoint)
-            .filter(|t| now_ms().saturating_sub(t.created_ms) < t.ttl_ms || !t.has_ended())
+            .filter(|t| !t.is_expired(now_ms()))
             .ok_or_else(|| {
                 RpcError::invalid_params("unknown task").with_data(json!({"reason": "unknown_task"}))
             })
@@ -333,6 +428,11 @@ impl Tasks {
         let all: Vec<Arc<Task>> = self.lock().values().cloned().collect();
         all.iter().for_each(|t| t.cancel_now());
     }
+}
+
+fn interrupted() -> RpcError {
+    RpcError::new(RpcError::INTERNAL, "the server ended while the task ran; call the tool again")
+        .with_data(json!({"reason": "interrupted"}))
 }
 
 #[cfg(test)]

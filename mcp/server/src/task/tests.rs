@@ -61,3 +61,48 @@ fn answers_are_taken_one_by_one() {
     task.end(Ending::Completed(json!({})), 2);
     assert_eq!(task.members(true)["status"], "cancelled");
 }
+
+#[test]
+fn tasks_on_disk_are_found_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("tasks");
+    let (done, running) = {
+        let tasks = Tasks::open(&place).unwrap();
+        let [done, running] = [(); 2].map(|()| tasks.create(new(&cx("a"), 9)).unwrap());
+        done.end(Ending::Completed(json!({"isError": false})), 17);
+        assert!(Tasks::open(&place).unwrap().files.is_none(), "one process at a time");
+        (done.members(true), running.id().to_owned())
+    };
+    std::fs::write(place.join("x.part"), "cut").unwrap();
+    std::fs::write(place.join("y.json"), "{}").unwrap();
+
+    let broken = {
+        let tasks = Tasks::open(&place).unwrap();
+        assert!(!place.join("x.part").exists());
+        let members = |id: &str| tasks.get(id, "a", "/mcp/x").unwrap().members(true);
+        let id = done["taskId"].as_str().unwrap();
+        assert_eq!(members(id), done);
+        assert!(tasks.get(id, "b", "/mcp/x").is_err(), "bound to its caller after a restart too");
+        members(&running)
+    };
+    assert_eq!(broken["status"], "failed");
+    assert_eq!(broken["error"]["data"]["reason"], "interrupted");
+    let again = Tasks::open(&place).unwrap().get(&running, "a", "/mcp/x").unwrap().members(true);
+    assert_eq!(again, broken, "ended once, it stays so");
+}
+
+#[test]
+fn expired_tasks_leave_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::open(folder.path()).unwrap();
+    let context = cx("a");
+    let short = |ttl_ms| NewTask { ttl_ms, ..new(&context, 9) };
+    let is_task = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "json");
+    let files = || std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).filter(is_task).count();
+    tasks.create(short(0)).unwrap().cancel_now();
+    tasks.create(short(0)).unwrap().cancel_now();
+    assert_eq!(files(), 1, "the first went when the second came");
+    drop(tasks);
+    Tasks::open(folder.path()).unwrap();
+    assert_eq!(files(), 0);
+}
