@@ -164,6 +164,8 @@ pub struct SourceSpec {
     pub where_sql: Option<String>,
     /// Longest time of one statement, in milliseconds.
     pub timeout_ms: u64,
+    /// Whose request reads the rows; absent for ingestion, which reads on its own account.
+    pub caller: Option<String>,
 }
 
 /// A stream of rows that can be read in key order and by key. Every value reaches the backend as a bound parameter.

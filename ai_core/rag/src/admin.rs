@@ -368,7 +368,7 @@ impl Rag {
         crate::map::Mapper::new(config)?;
         let mut out = SourcePutResponse { needs: "none".to_owned(), ..SourcePutResponse::default() };
         if config.backend_type != "push" {
-            let rows = sync::open_rows(&self.inner, config)?;
+            let rows = sync::open_rows(&self.inner, config, None)?;
             sync::check_columns(config, rows.as_ref())?;
             if config.sync.cursor_column.is_none() && config.sync.mode == "poll" {
                 out.warnings

@@ -561,6 +561,7 @@ impl SourceConfig {
             key_columns: self.key_columns()?,
             where_sql: self.where_sql.clone(),
             timeout_ms: self.sync.timeout_ms,
+            caller: None,
         })
     }
 

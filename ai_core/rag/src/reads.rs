@@ -196,7 +196,7 @@ impl Rag {
         })?;
         let mut queries = 0;
         for (source_id, config) in &configs {
-            queries += self.fetch_source(*source_id, config, request, &mut wanted, bytes_left)?;
+            queries += self.fetch_source(*source_id, (config, &caller.name), request, &mut wanted, bytes_left)?;
         }
         for item in wanted {
             let config = &configs[&item.source_id];
@@ -237,7 +237,7 @@ impl Rag {
     fn fetch_source(
         &self,
         source_id: i64,
-        config: &SourceConfig,
+        (config, caller): (&SourceConfig, &str),
         request: &FetchFromSource,
         wanted: &mut [Wanted],
         bytes_max: usize,
@@ -251,7 +251,7 @@ impl Rag {
         let mut sent = 0;
         let mut read = || -> AiResult<Vec<(RowKey, Value)>> {
             let columns = fetch_columns(config, &request.columns)?;
-            let rows = sync::open_rows(&self.inner, config)?;
+            let rows = sync::open_rows(&self.inner, config, Some(caller))?;
             let columns = match columns {
                 Some(columns) => columns,
                 None => rows.columns()?.into_iter().map(|c| c.name).collect(),

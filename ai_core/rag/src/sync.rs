@@ -100,8 +100,12 @@ pub(crate) fn is_cancelled(error: &AiError) -> bool {
     error.details.contains_key("cancelled")
 }
 
-/// Opens the rows of a source.
-pub(crate) fn open_rows(inner: &Inner, config: &SourceConfig) -> AiResult<Box<dyn RowSource>> {
+/// Opens the rows of a source, for a caller's request or for ingestion.
+pub(crate) fn open_rows(
+    inner: &Inner,
+    config: &SourceConfig,
+    caller: Option<&str>,
+) -> AiResult<Box<dyn RowSource>> {
     match config.backend_type.as_str() {
         "push" => Err(precondition(format!(
             "source {:?} gets its documents pushed; there is nothing to read",
@@ -114,7 +118,11 @@ pub(crate) fn open_rows(inner: &Inner, config: &SourceConfig) -> AiResult<Box<dy
             &inner.file_roots,
         )?)),
         other => match &inner.connector {
-            Some(connector) => connector.open(&config.spec()?),
+            Some(connector) => {
+                let mut spec = config.spec()?;
+                spec.caller = caller.map(str::to_owned);
+                connector.open(&spec)
+            }
             None => Err(precondition(format!(
                 "this program cannot read from {other:?}; it has no connector for databases"
             ))),
@@ -238,7 +246,7 @@ fn start<'a>(
     progress: &SourceProgress,
 ) -> AiResult<Run<'a>> {
     config.validate()?;
-    let rows = open_rows(inner, config)?;
+    let rows = open_rows(inner, config, None)?;
     check_columns(config, rows.as_ref())?;
     let bindings = if options.dry_run { Vec::new() } else { bindings(inner, source_id, config)? };
     Ok(Run {

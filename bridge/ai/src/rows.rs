@@ -11,8 +11,12 @@ use harvest_gateway::{CallScope, Gateway, MetadataLimit, Origin, StatementReques
 
 use crate::errors::harvest_ai_error;
 
-/// The tool's name in rules, statistics and logs.
+/// The tool's name of ingestion in rules, statistics and logs.
 const TOOL: &str = "rag.sync";
+/// The tool's name of reads for a caller.
+const FETCH_TOOL: &str = "rag.fetch_from_source";
+/// The caller's name of ingestion in rules: it reads on its own account, whatever the source is called.
+const CALLER: &str = "rag";
 /// Rows asked for in one statement, whatever a caller wants.
 const PAGE_ROWS_MAX: usize = 1_000;
 
@@ -42,7 +46,11 @@ impl SourceConnector for GatewayConnector {
             let message = "the source names no target: set target_id to one of this server's targets";
             return Err(AiError::new(AiErrorCode::FailedPrecondition, message).with("argument", "target_id"));
         };
-        let scope = CallScope::new(TOOL, &spec.name);
+        let (tool, caller) = match &spec.caller {
+            Some(caller) => (FETCH_TOOL, caller.as_str()),
+            None => (TOOL, CALLER),
+        };
+        let scope = CallScope::new(tool, caller);
         let target = self.gateway.resolve(Some(&target_id), &scope).map_err(harvest_ai_error)?;
         let dialect = self.gateway.dialect(Some(&target_id), &scope).map_err(harvest_ai_error)?;
         let predicate = match &spec.where_sql {
@@ -61,7 +69,7 @@ impl SourceConnector for GatewayConnector {
             gateway: Arc::clone(&self.gateway),
             dialect,
             target_id,
-            source: spec.name.clone(),
+            scope,
             schema,
             table,
             key: spec.key_columns.clone(),
@@ -75,7 +83,7 @@ struct TargetRows {
     gateway: Arc<Gateway>,
     dialect: &'static dyn Dialect,
     target_id: String,
-    source: String,
+    scope: CallScope,
     schema: String,
     table: String,
     key: Vec<String>,
@@ -164,7 +172,7 @@ impl TargetRows {
         bytes_max: usize,
         deadline: Deadline,
     ) -> AiResult<(Vec<Vec<Value>>, bool)> {
-        let mut scope = CallScope::new(TOOL, &self.source);
+        let mut scope = self.scope.clone();
         scope.deadline = Some(deadline.instant());
         let mut request = StatementRequest::new(sql).on(Some(self.target_id.clone()), None);
         request.params = params;
@@ -183,7 +191,7 @@ impl RowSource for TargetRows {
         let mut request = MetadataRequest::all(16);
         request.schemas = Some(vec![self.schema.clone()]);
         request.object = Some(self.table.clone());
-        let scope = CallScope::new(TOOL, &self.source);
+        let scope = self.scope.clone();
         let outcome = self
             .gateway
             .metadata(

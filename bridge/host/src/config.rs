@@ -1,8 +1,9 @@
 //! What a host is told before it opens; it opens nothing.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use harvest_gateway::Settings;
+use harvest_gateway::{BackendDirectory, Settings};
 use mcp_server::ServerConfig;
 
 use crate::targets::TargetSpec;
@@ -21,14 +22,24 @@ pub struct HostConfig {
     pub settings: Settings,
     /// Bounds of the server that no variable sets.
     pub server: ServerConfig,
-    /// Accounts that may do more than read are refused unless this is set.
+    /// Accounts that may do more than read are refused unless this or `mcp-allow_privileged_backend` is set.
     pub allow_privileged_backend: bool,
+    /// The host's own list of backends; `mcp_backends` mirrors it then and is read-only.
+    pub backends: Option<HostDirectory>,
+}
+
+/// A list of backends that the host itself keeps.
+#[derive(Clone)]
+pub struct HostDirectory(pub Arc<dyn BackendDirectory>);
+
+impl std::fmt::Debug for HostDirectory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostDirectory").field("generation", &self.0.generation()).finish_non_exhaustive()
+    }
 }
 
 impl HostConfig {
     /// A host without targets, with the default bounds.
-    ///
-    /// Accounts that may write are served with a warning, because the gate and the read-only sessions hold for them too.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -36,7 +47,8 @@ impl HostConfig {
             targets: Vec::new(),
             settings: Settings::default(),
             server: ServerConfig::default(),
-            allow_privileged_backend: true,
+            allow_privileged_backend: false,
+            backends: None,
         }
     }
 }

@@ -66,7 +66,8 @@ impl Host {
     ///
     /// # Errors
     /// What the folder or a store fails with; a handler that does not fit.
-    pub fn open(config: HostConfig) -> Result<Self, HostError> {
+    pub fn open(mut config: HostConfig) -> Result<Self, HostError> {
+        config.settings.allow_privileged_backend |= config.allow_privileged_backend;
         private_folder(&config.data_dir)?;
         let directory = Arc::new(TableDirectory::default());
         let gateway = Gateway::new(drivers::all(), Arc::clone(&directory) as _, config.settings.clone());

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::str::FromStr as _;
 
 use harvest::{BackendStatus, ConnectParams, PoolConfig, Protocol, Secret, TlsMode};
-use harvest_gateway::{BackendConfig, LogSql, RuleConfig, Settings, TargetConfig};
+use harvest_gateway::{
+    BackendConfig, ColumnAction, ColumnRule, CostRule, LogSql, RuleConfig, Settings, TargetConfig,
+};
 use mcp::Scope;
 use mcp_config::{
-    Candidate, ConfigResult, RowView, TOKEN_ENDPOINTS, Variables, refused, resolve_secret, ssl_mode,
+    BACKENDS, Candidate, Cell, ConfigResult, Row, RowView, TOKEN_ENDPOINTS, Variables, refused, resolve_secret, ssl_mode,
     target_effects,
 };
 use mcp_server::{ServerConfig, TokenRecord};
@@ -17,8 +20,16 @@ use mcp_tools::CatalogSettings;
 const URL_CONNECT_TIMEOUT_MS: u64 = 5_000;
 
 /// The pipeline's settings.
-pub(crate) fn settings(base: &Settings, variables: &Variables) -> Settings {
+pub(crate) fn settings(base: &Settings, candidate: &Candidate) -> Settings {
+    let variables = candidate.variables();
     let mut settings = base.clone();
+    settings.column_rules.extend(column_rules(candidate));
+    settings.cost_rules.extend(cost_rules(candidate));
+    let key = variables.text("column_hash_key");
+    if !key.is_empty() {
+        settings.column_hash_key = Secret::new(key);
+    }
+    settings.allow_privileged_backend |= variables.flag("allow_privileged_backend");
     let text = |name: &str| variables.text(name);
     settings.default_target_id =
         Some(text("default_target_id")).filter(|id| !id.is_empty()).map(str::to_owned);
@@ -42,6 +53,31 @@ pub(crate) fn settings(base: &Settings, variables: &Variables) -> Settings {
     };
     settings.digest_entries_max = variables.int("stats_digest_max_entries");
     settings
+}
+
+fn column_rules(candidate: &Candidate) -> impl Iterator<Item = ColumnRule> {
+    let rule = |row: RowView<'_>| {
+        // The table holds none but the known words; a word of a later version guards as strictly as can be.
+        let action = ColumnAction::from_str(row.text("action")).unwrap_or(ColumnAction::Deny);
+        let glob = |name: &str| row.optional(name).unwrap_or("*").to_owned();
+        let mut rule = ColumnRule::new(glob("table_name"), glob("column_name"), action);
+        (rule.target, rule.caller, rule.schema) = (glob("target_id"), glob("caller"), glob("schema_name"));
+        rule
+    };
+    candidate.rows("mcp_column_rules").filter(|row| row.flag("active")).map(rule)
+}
+
+fn cost_rules(candidate: &Candidate) -> impl Iterator<Item = CostRule> {
+    let rule = |row: RowView<'_>| {
+        let bound = |name: &str| row.int(name).and_then(|n| u64::try_from(n).ok());
+        CostRule {
+            target_id: row.optional("target_id").map(str::to_owned),
+            caller: row.optional("caller").map(str::to_owned),
+            estimated_rows_max: bound("max_estimated_rows"),
+            estimated_cost_max: bound("max_estimated_cost"),
+        }
+    };
+    candidate.rows("mcp_cost_rules").filter(|row| row.flag("active")).map(rule)
 }
 
 fn pool(mut pool: PoolConfig, variables: &Variables) -> PoolConfig {
@@ -112,6 +148,28 @@ pub(crate) fn backends(candidate: &Candidate) -> Vec<BackendConfig> {
         backend.host = candidate.data_dir.join(&backend.host).display().to_string();
     }
     found
+}
+
+/// A backend as a row of its table, for hosts that keep their own list.
+pub(crate) fn backend_row(backend: &BackendConfig) -> Row {
+    let status = match backend.status {
+        BackendStatus::Shunned => "SHUNNED",
+        BackendStatus::OfflineSoft => "OFFLINE_SOFT",
+        BackendStatus::OfflineHard => "OFFLINE_HARD",
+        _ => "ONLINE",
+    };
+    let number = |n: u64| Cell::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+    let of = |name: &str| match name {
+        "hostgroup_id" => number(u64::from(backend.hostgroup_id)),
+        "hostname" => Cell::text(&backend.host),
+        "port" => number(u64::from(backend.port)),
+        "weight" => number(u64::from(backend.weight)),
+        "status" => Cell::text(status),
+        "max_connections" => number((backend.connections_max as u64).max(1)),
+        "use_ssl" => Cell::flag(backend.use_ssl),
+        _ => Cell::text("kept by the host"),
+    };
+    BACKENDS.columns.iter().map(|column| of(column.name)).collect()
 }
 
 /// The targets with their credentials; `extra` holds what a URL said beyond the columns.

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use bridge::{NameStyle, ToolHandlerRegistry};
 use harvest::{ConnectParams, HarvestError};
 use harvest_catalog::LogWriter;
-use harvest_gateway::{BackendConfig, BackendDirectory, CallScope, Gateway, RuleSet, Settings};
+use harvest_gateway::{BackendConfig, BackendDirectory, CallScope, Gateway, RuleSet, Settings, TargetInfo};
 use mcp_config::{
     Applied, Candidate, Cell, ConfigResult, ListenerChange, ListenerState, RowView, Runtime, VARIABLES,
     refused, target_effects,
@@ -209,11 +209,13 @@ impl Runtime for HostRuntime {
             None => ListenerChange::Unchanged,
         };
         state.wanted = Some(wanted);
-        if changes(VARIABLES) {
-            let settings = rows::settings(&self.base.0, variables);
+        if changes(VARIABLES) || changes("column_rules") || changes("cost_rules") {
+            let settings = rows::settings(&self.base.0, candidate);
             if *self.gateway.settings() != settings {
                 self.gateway.set_settings(settings);
             }
+        }
+        if changes(VARIABLES) {
             let config = rows::server(&self.base.1, variables);
             if let Some(server) = &state.server {
                 server.reconfigure(config.clone());
@@ -279,7 +281,7 @@ impl Runtime for HostRuntime {
     fn status(&self) -> Vec<(String, String)> {
         let figures = self.figures();
         let number = |name: &str| figures.get(name).copied().unwrap_or_default();
-        vec![
+        let mut rows = vec![
             ("uptime_s".to_owned(), self.started.elapsed().as_secs().to_string()),
             (
                 "targets".to_owned(),
@@ -294,7 +296,13 @@ impl Runtime for HostRuntime {
                 "stores".to_owned(),
                 if self.parts.get().is_some() { "open".to_owned() } else { "not open".to_owned() },
             ),
-        ]
+        ];
+        for target in self.gateway.targets(&CallScope::new("list_targets", "host")) {
+            let Some(findings) = target.account.filter(|findings| !findings.is_empty()) else { continue };
+            let texts: Vec<String> = findings.into_iter().map(|finding| finding.text).collect();
+            rows.push((format!("account of target {}", target.target_id), texts.join("; ")));
+        }
+        rows
     }
 
     fn figures(&self) -> BTreeMap<&'static str, i64> {
@@ -302,8 +310,10 @@ impl Runtime for HostRuntime {
         let effective = state.effects.values().filter(|reason| reason.is_empty()).count();
         let loaded = state.effects.len();
         drop(state);
-        let executable = self.gateway.targets(&CallScope::new("list_targets", "host"));
-        let executable = executable.iter().filter(|target| target.executable).count();
+        let targets = self.gateway.targets(&CallScope::new("list_targets", "host"));
+        let executable = targets.iter().filter(|target| target.executable).count();
+        let dangerous = |t: &&TargetInfo| t.account.iter().flatten().any(|finding| finding.dangerous);
+        let privileged = targets.iter().filter(dangerous).count();
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let uptime = i64::try_from(self.started.elapsed().as_secs()).unwrap_or(i64::MAX);
         let (total, failed, active, connections) = self.parts.get().map_or((0, 0, 0, 0), |parts| {
@@ -319,6 +329,7 @@ impl Runtime for HostRuntime {
             ("targets_loaded", count(loaded)),
             ("targets_effective", count(effective)),
             ("targets_executable", count(executable)),
+            ("targets_privileged", count(privileged)),
             ("uptime_s", uptime),
         ])
     }

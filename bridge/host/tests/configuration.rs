@@ -190,6 +190,47 @@ fn a_restart_keeps_tokens_rules_targets_and_variables() {
 }
 
 #[test]
+fn column_and_cost_rules_act_from_the_next_call_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let world = World::new(folder.path());
+    world.run("LOAD MCP VARIABLES TO RUNTIME");
+    let plain = world.sql("SELECT id FROM orders").1;
+    assert!(plain["rows"][0][0].is_i64(), "{plain}");
+    world.run("INSERT INTO mcp_column_rules (rule_id, table_name, column_name, action) VALUES (1, 'ord*', 'id', 'mask')");
+    assert_eq!(world.sql("SELECT id FROM orders").1["rows"], plain["rows"], "memory alone changes nothing");
+    assert_eq!(world.run("LOAD MCP COLUMN RULES TO RUNTIME"), "1 active and 0 inactive rules");
+    assert_eq!(world.sql("SELECT id FROM orders").1["rows"][0], json!(["***"]));
+    assert_eq!(world.sql("SELECT id + 0 FROM orders").1["error"]["details"]["reason"], "column_rule");
+    world.run("SAVE MCP COLUMN RULES TO DISK");
+    world.run("UPDATE mcp_column_rules SET caller = 'somebody-else'");
+    world.run("LOAD MCP COLUMN RULES TO RUNTIME");
+    assert_eq!(world.sql("SELECT id FROM orders").1["rows"], plain["rows"], "the rule is another caller's");
+    world.run("LOAD MCP COLUMN RULES FROM DISK");
+    world.run("LOAD MCP COLUMN RULES TO RUNTIME");
+    assert_eq!(world.sql("SELECT id FROM orders").1["rows"][0], json!(["***"]));
+    assert!(world.try_run("INSERT INTO mcp_column_rules (action) VALUES ('hide')").is_err());
+    world.run("UPDATE mcp_column_rules SET active = 0");
+    world.run("LOAD MCP COLUMN RULES TO RUNTIME");
+
+    // SQLite's plans estimate nothing, and what cannot be proven cheap does not run.
+    world.run("INSERT INTO mcp_cost_rules (rule_id, max_estimated_rows) VALUES (1, 10)");
+    world.run("LOAD MCP COST RULES TO RUNTIME");
+    let refused = world.sql("SELECT id FROM orders").1;
+    assert_eq!(refused["error"]["code"], "FAILED_PRECONDITION", "{refused}");
+    world.run("INSERT INTO mcp_cost_rules (rule_id) VALUES (2)");
+    assert!(world.try_run("LOAD MCP COST RULES TO RUNTIME").is_err(), "a rule that bounds nothing");
+    world.run("DELETE FROM mcp_cost_rules");
+    world.run("LOAD MCP COST RULES TO RUNTIME");
+    assert_eq!(world.sql("SELECT id FROM orders").1["rows"], plain["rows"]);
+    // A hash keeps its value across a restart when its secret is set, and the secret is never read back.
+    world.run("SET mcp-column_hash_key = 'a secret of columns'");
+    world.run("LOAD MCP VARIABLES TO RUNTIME");
+    assert!(!world.run("SHOW MCP VARIABLES LIKE 'column%'").contains("a secret"));
+    world.listener.stop();
+    world.host.close();
+}
+
+#[test]
 fn loads_under_parallel_calls_break_none_and_mix_nothing() {
     const CALLERS: usize = 64;
     let folder = tempfile::tempdir().expect("folder");

@@ -24,7 +24,9 @@ pub use cell::{Cell, Row};
 pub use error::{ConfigResult, refused};
 pub use family::{Candidate, CandidateCheck, ColumnDef, Family, ModuleDef, RowView, TableDef, VARIABLES};
 pub use mcp_family::{mcp_family, ssl_mode, target_effects};
-pub use mcp_tables::{AUTH_PROFILES, BACKENDS, MCP_MODULES, QUERY_RULES, TARGET_PROFILES, TOKENS};
+pub use mcp_tables::{
+    AUTH_PROFILES, BACKENDS, COLUMN_RULES, COST_RULES, MCP_MODULES, QUERY_RULES, TARGET_PROFILES, TOKENS,
+};
 pub use mcp_variables::{MCP_VARIABLES, TOKEN_ENDPOINTS};
 pub use runtime::{
     AdminSession, Applied, AuditEvent, AuditHook, ListenerChange, ListenerState, Runtime, StatsTable,

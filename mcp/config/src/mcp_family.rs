@@ -62,6 +62,7 @@ fn check(candidate: &mut Candidate) -> ConfigResult<()> {
     })?;
     check_profiles(candidate)?;
     check_rules(candidate)?;
+    check_cost_rules(candidate)?;
     check_tokens(candidate)
 }
 
@@ -131,6 +132,17 @@ fn check_rules(candidate: &Candidate) -> ConfigResult<()> {
     Ok(())
 }
 
+fn check_cost_rules(candidate: &Candidate) -> ConfigResult<()> {
+    for rule in candidate.rows("mcp_cost_rules") {
+        if rule.int("max_estimated_rows").is_none() && rule.int("max_estimated_cost").is_none() {
+            let cause = "max_estimated_rows and max_estimated_cost are both NULL: the rule bounds nothing";
+            return Err(refused("cost_rules", Some(&rule.key()), cause)
+                .with("rule_id", rule.int("rule_id").unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
 fn check_tokens(candidate: &mut Candidate) -> ConfigResult<()> {
     let shortest: usize = candidate.variables.int("token_min_length");
     let mut taken: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
@@ -195,9 +207,10 @@ fn check_scopes(row: &RowView<'_>) -> ConfigResult<()> {
 fn report(candidate: &Candidate, module: &str) -> Option<String> {
     let count = |table: &str| candidate.rows(table).count();
     match module {
-        "query_rules" => {
-            let active = candidate.rows("mcp_query_rules").filter(|row| row.flag("active")).count();
-            Some(format!("{active} active and {} inactive rules", count("mcp_query_rules") - active))
+        "query_rules" | "column_rules" | "cost_rules" => {
+            let table = format!("mcp_{module}");
+            let active = candidate.rows(&table).filter(|row| row.flag("active")).count();
+            Some(format!("{active} active and {} inactive rules", count(&table) - active))
         }
         "profiles" => {
             let effects = target_effects(candidate);

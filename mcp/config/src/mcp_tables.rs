@@ -43,6 +43,45 @@ pub const QUERY_RULES: TableDef = TableDef {
     runtime_columns: &[],
 };
 
+/// Who may see which columns, and how. A pattern that is NULL matches everything.
+pub const COLUMN_RULES: TableDef = TableDef {
+    name: "mcp_column_rules",
+    columns: &[
+        col("rule_id", "INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL"),
+        // A rule that guards nothing until somebody thinks of `active` is a leak.
+        col("active", FLAG_ON),
+        col("target_id", "TEXT NULL"),
+        col("caller", "TEXT NULL"),
+        col("schema_name", "TEXT NULL"),
+        col("table_name", "TEXT NULL"),
+        col("column_name", "TEXT NULL"),
+        col("action", "TEXT NOT NULL CHECK (@ IN ('deny', 'mask', 'hash', 'partial', 'null'))"),
+        col("comment", "TEXT NULL"),
+    ],
+    key: &["rule_id"],
+    secret: None,
+    hashed: false,
+    runtime_columns: &[],
+};
+
+/// Bounds on what the engine expects of a statement. A filter or bound that is NULL matches everything or bounds nothing.
+pub const COST_RULES: TableDef = TableDef {
+    name: "mcp_cost_rules",
+    columns: &[
+        col("rule_id", "INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL"),
+        col("active", FLAG_ON),
+        col("target_id", "TEXT NULL"),
+        col("caller", "TEXT NULL"),
+        col("max_estimated_rows", COUNT_NULL),
+        col("max_estimated_cost", COUNT_NULL),
+        col("comment", "TEXT NULL"),
+    ],
+    key: &["rule_id"],
+    secret: None,
+    hashed: false,
+    runtime_columns: &[],
+};
+
 /// Credentials.
 pub const AUTH_PROFILES: TableDef = TableDef {
     name: "mcp_auth_profiles",
@@ -143,4 +182,6 @@ pub const MCP_MODULES: &[ModuleDef] = &[
     ModuleDef { key: "backends", words: "BACKENDS", tables: &[&BACKENDS] },
     ModuleDef { key: "profiles", words: "PROFILES", tables: &[&AUTH_PROFILES, &TARGET_PROFILES] },
     ModuleDef { key: "query_rules", words: "QUERY RULES", tables: &[&QUERY_RULES] },
+    ModuleDef { key: "column_rules", words: "COLUMN RULES", tables: &[&COLUMN_RULES] },
+    ModuleDef { key: "cost_rules", words: "COST RULES", tables: &[&COST_RULES] },
 ];

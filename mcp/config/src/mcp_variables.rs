@@ -109,6 +109,18 @@ pub const MCP_VARIABLES: &[VariableDef] = &[
         "objects refused beyond the gate's list, comma-separated",
     ),
     def(
+        "allow_privileged_backend",
+        Bool,
+        "false",
+        "whether accounts of targets may hold more than reading: superuser, FILE, SUPER, write grants",
+    ),
+    def(
+        "column_hash_key",
+        VariableKind::Secret { hashed: false },
+        "",
+        "secret of the action hash of column rules; empty means one that lives as long as the process",
+    ),
+    def(
         "profile_max_scan_rows",
         int(1000, 100_000_000),
         "1000000",

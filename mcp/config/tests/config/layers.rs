@@ -37,7 +37,8 @@ fn a_first_walk_through_all_layers() {
     assert_eq!(again.one("SELECT match_pattern FROM runtime_mcp_query_rules"), "DROP");
 }
 
-const MODULES: &[&str] = &["VARIABLES", "BACKENDS", "PROFILES", "QUERY RULES", "TOKENS"];
+const MODULES: &[&str] =
+    &["VARIABLES", "BACKENDS", "PROFILES", "QUERY RULES", "COLUMN RULES", "COST RULES", "TOKENS"];
 const TOKEN: &str = "a planted token of good length";
 
 /// Gives each layer of a module a content of its own: memory one, runtime another, disk a third.
@@ -48,6 +49,11 @@ fn three_layers(world: &World, module: &str) {
         "BACKENDS" => world.run(&format!("INSERT INTO mcp_backends (hostname, port) VALUES ('h', {step})")),
         "PROFILES" => world.run(&format!("INSERT INTO mcp_auth_profiles VALUES ('p{step}', 'u', 'pw', '', 0, '', '', '')")),
         "QUERY RULES" => world.run(&format!("INSERT INTO mcp_query_rules (rule_id) VALUES ({step})")),
+        "COLUMN RULES" => {
+            world.run(&format!("INSERT INTO mcp_column_rules (rule_id, action) VALUES ({step}, 'mask')"))
+        }
+        "COST RULES" => world
+            .run(&format!("INSERT INTO mcp_cost_rules (rule_id, max_estimated_rows) VALUES ({step}, {step})")),
         _ => world.run(&format!(
             "INSERT INTO mcp_endpoint_tokens (endpoint, token_name, token) VALUES ('query', 't{step}', '{TOKEN} {step}')"
         )),
