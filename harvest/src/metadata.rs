@@ -18,13 +18,23 @@ pub struct MetadataRequest {
     pub include_system: bool,
     /// How much to read.
     pub depth: MetadataDepth,
+    /// The token of an earlier read of the same: when nothing has changed since, an engine that can tell may leave the
+    /// parts out.
+    pub known_token: Option<String>,
 }
 
 impl MetadataRequest {
     /// Everything of all user schemas, at most `objects_max` objects.
     #[must_use]
     pub fn all(objects_max: usize) -> Self {
-        Self { schemas: None, object: None, objects_max, include_system: false, depth: MetadataDepth::Full }
+        Self {
+            schemas: None,
+            object: None,
+            objects_max,
+            include_system: false,
+            depth: MetadataDepth::Full,
+            known_token: None,
+        }
     }
 }
 
@@ -81,6 +91,10 @@ pub struct MetadataSnapshot {
     pub objects: Vec<ObjectMeta>,
     /// What the account may not read, each with the missing privilege.
     pub warnings: Vec<MetadataWarning>,
+    /// Stands for the state of the schema, where the engine can tell it more cheaply than by a whole read.
+    pub token: Option<String>,
+    /// Nothing has changed since `known_token`: objects have their identity and estimates only.
+    pub unchanged: bool,
 }
 
 /// A part that could not be read.

@@ -1,7 +1,8 @@
 //! The catalog store as one handle: opening, status, health, scopes of runs; the records have files of their own.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use harvest::HarvestResult;
@@ -24,13 +25,19 @@ pub struct Catalog {
 struct Inner {
     store: Store,
     /// Unix seconds.
-    opened_at: i64,
-    /// Rowid ranges of runs: a run never changes, so they never go stale.
+    opened_at: AtomicI64,
+    /// Contents of runs: a run never changes, so they never go stale.
     spans: Mutex<HashMap<i64, Span>>,
 }
 
-/// First and last object of a run.
-pub(crate) type Span = (i64, i64);
+/// The contents of a run.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    /// Every content between the two belongs to the run.
+    pub(crate) whole: bool,
+}
 const SPANS_MAX: usize = 10_000;
 
 /// State of the store's layout.
@@ -77,7 +84,7 @@ impl Catalog {
             .db()?;
             docs::seed(tx)
         })?;
-        Ok(Self { inner: Arc::new(Inner { store, opened_at: now(), spans: Mutex::new(HashMap::new()) }) })
+        Ok(Self { inner: Arc::new(Inner { store, opened_at: AtomicI64::new(now()), spans: Mutex::new(HashMap::new()) }) })
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -85,12 +92,27 @@ impl Catalog {
     }
 
     pub(crate) fn opened_at(&self) -> i64 {
-        self.inner.opened_at
+        self.inner.opened_at.load(Ordering::Acquire)
+    }
+
+    /// Goes on with the store of `fresh`, which nobody else holds: every clone of this handle reads and writes there from
+    /// now on. Transactions that run end on the old file; a harvest that runs ends with an error.
+    ///
+    /// # Errors
+    /// `INTERNAL` when somebody else holds `fresh`.
+    pub fn take_over(&self, fresh: Self) -> HarvestResult<()> {
+        let held = |_| fail::internal("the fresh catalog is in use already");
+        let Inner { store, opened_at, .. } = Arc::try_unwrap(fresh.inner).map_err(held)?;
+        let mut spans = self.inner.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.store.take_over(store);
+        self.inner.opened_at.store(opened_at.into_inner(), Ordering::Release);
+        spans.clear();
+        Ok(())
     }
 
     /// The file.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> PathBuf {
         self.store().path()
     }
 
@@ -166,15 +188,16 @@ impl Catalog {
         if let Some(span) = spans.get(&run_id) {
             return Ok(*span);
         }
-        let span: (Option<i64>, Option<i64>) = c
+        let (first, last, count): (Option<i64>, Option<i64>, i64) = c
             .query_row(
-                "SELECT counts_json ->> 'object_id_min', counts_json ->> 'object_id_max' FROM runs WHERE run_id = ?1",
+                "SELECT MIN(content_id), MAX(content_id), COUNT(*) FROM run_objects WHERE run_id = ?1",
                 [run_id],
-                |r| Ok((r.get(0)?, r.get(1)?)),
+                |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
             )
             .db()?;
         // A run without objects spans nothing.
-        let span = (span.0.unwrap_or(1), span.1.unwrap_or(0));
+        let (first, last) = (first.unwrap_or(1), last.unwrap_or(0));
+        let span = Span { first, last, whole: last.saturating_sub(first).saturating_add(1) == count };
         if spans.len() >= SPANS_MAX {
             spans.clear();
         }

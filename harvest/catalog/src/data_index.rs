@@ -151,8 +151,18 @@ impl DataIndexes {
 
     /// The file.
     #[must_use]
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> std::path::PathBuf {
         self.store.path()
+    }
+
+    /// Goes on with the store of `fresh`, which nobody else holds. An index that is being filled ends with an error.
+    ///
+    /// # Errors
+    /// `INTERNAL` when somebody else holds `fresh`.
+    pub fn take_over(&self, fresh: Self) -> HarvestResult<()> {
+        let held = |_| fail::internal("the fresh store of data indexes is in use already");
+        self.store.take_over(Arc::try_unwrap(fresh.store).map_err(held)?);
+        Ok(())
     }
 
     /// Creates and fills an index.

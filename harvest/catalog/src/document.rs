@@ -163,7 +163,7 @@ pub(crate) fn size_bytes(object: &ObjectMeta) -> Option<i64> {
 /// What kind of table an object's name, keys and columns suggest: log/event, fact, entity, bridge, lookup or unknown.
 #[must_use]
 pub fn guessed_kind(object: &ObjectMeta, dialect: &dyn Dialect) -> &'static str {
-    derive(object, dialect).guessed_kind
+    derive(object, dialect).kind(object.rows_est)
 }
 
 /// Hints of the columns of live metadata.

@@ -1,6 +1,7 @@
 //! One harvest from start to end: attempt, reading into memory, inference, the one write; it opens no connection of a backend.
 
 mod base;
+mod contents;
 mod prepared;
 mod write;
 
@@ -256,11 +257,27 @@ fn run(
 ) -> HarvestResult<HarvestSummary> {
     attempt.stage(HarvestStage::Start, 0)?;
     let dialect = source.dialect();
-    let base = Base::load(catalog, options)?;
-    let snapshot = read(options, source, attempt)?;
+    let mut base = Base::load(catalog, options)?;
+    let token = base.token.clone().filter(|_| base.answers(options, probe.is_some()));
+    let mut snapshot = read(options, source, attempt, token)?;
+    let mut unchanged = None;
+    if snapshot.unchanged {
+        match Prepared::unchanged(options, dialect, snapshot, base) {
+            Ok(prepared) => {
+                (unchanged, base, snapshot) = (Some(prepared), Base::default(), MetadataSnapshot::default())
+            }
+            Err(given_back) => {
+                base = given_back;
+                snapshot = read(options, source, attempt, None)?;
+            }
+        }
+    }
     // A source may know its server only once it has read from it.
     let server_version = source.server_version();
-    let mut prepared = Prepared::new(options, dialect, snapshot, base)?;
+    let mut prepared = match unchanged {
+        Some(prepared) => prepared,
+        None => Prepared::new(options, dialect, snapshot, base)?,
+    };
     let mut probe = probe;
     attempt.stage(HarvestStage::Profiles, 0)?;
     prepared.profile(options, again(&mut probe), attempt)?;
@@ -289,8 +306,10 @@ fn read(
     options: &HarvestOptions,
     source: &mut dyn MetadataSource,
     attempt: &mut Attempt<'_>,
+    known_token: Option<String>,
 ) -> HarvestResult<MetadataSnapshot> {
     let mut request = MetadataRequest::all(options.objects_max);
+    request.known_token = known_token;
     if let Some(patterns) = &options.schema_filter {
         let mut names = MetadataRequest::all(options.objects_max);
         names.depth = MetadataDepth::Schemas;

@@ -14,7 +14,8 @@ pub(crate) struct Step {
 }
 
 /// Layout of the catalog store.
-pub(crate) const CATALOG_STEPS: &[Step] = &[Step { sql: include_str!("layout/v1.sql") }];
+pub(crate) const CATALOG_STEPS: &[Step] =
+    &[Step { sql: include_str!("layout/v1.sql") }, Step { sql: include_str!("layout/v2.sql") }];
 
 /// Layout of the data full-text store; the tables of an index are made with it.
 pub(crate) const FTS_STEPS: &[Step] = &[Step { sql: include_str!("layout/fts_v1.sql") }];
@@ -77,6 +78,8 @@ pub(crate) fn bring_up(
     if found > 0 {
         backup(connection, path, found)?;
     }
+    // A step may build a table anew; keys that point at it must not notice. The caller turns them on.
+    connection.pragma_update(None, "foreign_keys", false).db()?;
     for (at, step) in steps.iter().enumerate().skip(found) {
         apply(connection, step, at + 1)?;
     }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod catalog;
+mod content;
 mod data_index;
 mod derive;
 mod diff;
@@ -17,6 +18,7 @@ mod layout;
 mod llm;
 mod llm_index;
 mod logs;
+mod names;
 mod object_document;
 mod object_load;
 mod object_tags;

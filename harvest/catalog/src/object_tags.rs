@@ -64,11 +64,11 @@ pub(crate) fn of_target(c: &Connection, target_id: &str) -> HarvestResult<HashMa
     Ok(tags.into_iter().map(|(uid, set)| (uid, joined(&set))).collect())
 }
 
-/// Writes the tags of one object into its search rows in every run.
+/// Writes the tags of one object into its search rows of every run.
 pub(crate) fn refresh(c: &Connection, target_id: &str, uid: &str) -> HarvestResult<()> {
     let tags = gather(c, target_id, Some(uid))?.remove(uid).unwrap_or_default();
     c.prepare_cached(
-        "UPDATE fts_objects SET tags = ?1 WHERE rowid IN (SELECT object_id FROM objects WHERE object_uid = ?2)
+        "UPDATE fts_objects SET tags = ?1 WHERE rowid IN (SELECT content_id FROM contents WHERE object_uid = ?2)
          AND tags IS NOT ?1",
     )
     .db()?

@@ -1,7 +1,7 @@
 //! Objects of a run: finding one, listing them and their schemas; it searches no text.
 
 use harvest::HarvestResult;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -215,9 +215,10 @@ impl Catalog {
         self.store().read(|c| {
             let mut statement = c
                 .prepare_cached(
-                    "SELECT schema_name, charset, collation, owner, comment, (SELECT COUNT(*) FROM objects o
-                       WHERE o.run_id = s.run_id AND o.schema_name = s.schema_name)
-                     FROM schemas s WHERE run_id = ?1 ORDER BY schema_name",
+                    "SELECT s.schema_name, charset, collation, owner, comment, coalesce(n.objects, 0)
+                     FROM schemas s LEFT JOIN (SELECT schema_name, COUNT(*) AS objects FROM objects WHERE run_id = ?1
+                       GROUP BY schema_name) n ON n.schema_name = s.schema_name
+                     WHERE run_id = ?1 ORDER BY s.schema_name",
                 )
                 .db()?;
             let rows = statement
@@ -262,52 +263,54 @@ pub(crate) fn schema_exists(c: &Connection, run_id: i64, schema: &str) -> Harves
 
 fn list(c: &Connection, request: &ListObjectsRequest) -> HarvestResult<ListObjectsResponse> {
     let order = match request.order_by {
-        ObjectOrder::Name => "schema_name, object_name, object_type, signature",
-        ObjectOrder::RowsEstDesc => "table_rows_est DESC NULLS LAST, object_id",
+        ObjectOrder::Name => "o.schema_name, o.object_name, o.object_type, o.signature",
+        ObjectOrder::RowsEstDesc => "o.table_rows_est DESC NULLS LAST, o.object_id",
         ObjectOrder::SizeDesc => {
-            "coalesce(data_length, 0) + coalesce(index_length, 0) DESC, data_length IS NULL, object_id"
+            "coalesce(o.data_length, 0) + coalesce(o.index_length, 0) DESC, o.data_length IS NULL, o.object_id"
         }
     };
-    let filter = "o.run_id = ?1 AND (?2 IS NULL OR o.schema_name = ?2) AND (?3 IS NULL OR o.object_type = ?3)
-       AND (NOT ?4 OR NOT EXISTS (SELECT 1 FROM llm_object_summaries s WHERE s.target_id = ?5
-         AND s.object_uid = o.object_uid))";
-    let given = params![
-        request.run_id,
-        request.schema_name,
-        request.object_type,
-        request.without_summary,
-        request.target_id
-    ];
+    let mut filter = "o.run_id = ?1".to_owned();
+    let mut given: Vec<&dyn ToSql> = vec![&request.run_id];
+    let wanted = [("schema_name", &request.schema_name), ("object_type", &request.object_type)];
+    for (column, value) in wanted.iter().filter(|(_, value)| value.is_some()) {
+        given.push(value);
+        filter.push_str(&format!(" AND o.{column} = ?{}", given.len()));
+    }
+    let has_summary = |at: usize| {
+        format!(
+            "EXISTS (SELECT 1 FROM llm_object_summaries s WHERE s.target_id = ?{at} AND s.object_uid = o.object_uid)"
+        )
+    };
+    if request.without_summary {
+        given.push(&request.target_id);
+        filter.push_str(&format!(" AND NOT {}", has_summary(given.len())));
+    }
+    // Without a condition on the content the objects are counted without looking at it.
+    let counted = if given.len() == 1 { "run_objects" } else { "objects" };
     let total: i64 = c
-        .prepare_cached(&format!("SELECT COUNT(*) FROM objects o WHERE {filter}"))
+        .prepare_cached(&format!("SELECT COUNT(*) FROM {counted} o WHERE {filter}"))
         .db()?
-        .query_row(given, |r| r.get(0))
+        .query_row(given.as_slice(), |r| r.get(0))
         .db()?;
+    let (limit, offset) = (request.limit as i64, request.offset as i64);
+    given.extend([&request.target_id as &dyn ToSql, &limit, &offset]);
+    let last = given.len();
     let sql = format!(
-        "WITH page AS MATERIALIZED (SELECT * FROM objects o WHERE {filter} ORDER BY {order} LIMIT ?6 OFFSET ?7)
-         SELECT p.object_id, p.schema_name, p.object_name, p.object_type, p.engine, p.table_rows_est, p.data_length,
-           p.index_length, p.has_primary_key, p.has_foreign_keys, p.has_time_column, p.guessed_kind, p.object_comment,
-           (SELECT COUNT(*) FROM columns x WHERE x.object_id = p.object_id),
-           (SELECT COUNT(*) FROM foreign_keys x WHERE x.parent_object_id = p.object_id),
-           (SELECT COUNT(*) FROM foreign_keys x WHERE x.child_object_id = p.object_id),
-           EXISTS (SELECT 1 FROM llm_object_summaries s WHERE s.target_id = ?5 AND s.object_uid = p.object_uid)
-         FROM page p ORDER BY {order}"
+        "WITH page AS MATERIALIZED (SELECT o.object_id AS id FROM objects o WHERE {filter} ORDER BY {order}
+           LIMIT ?{} OFFSET ?{last})
+         SELECT o.object_id, o.schema_name, o.object_name, o.object_type, o.engine, o.table_rows_est, o.data_length,
+           o.index_length, o.has_primary_key, o.has_foreign_keys, o.has_time_column, o.guessed_kind, o.object_comment,
+           o.columns_count,
+           (SELECT COUNT(*) FROM content_foreign_keys k CROSS JOIN run_objects x ON x.run_id = o.run_id
+              AND x.content_id = k.content_id WHERE k.parent_object_name = o.object_name
+              AND k.parent_schema_name = o.schema_name AND o.object_type IN ('table', 'view', 'materialized_view')),
+           (SELECT COUNT(*) FROM content_foreign_keys k WHERE k.content_id = o.content_id), {}
+         FROM page p CROSS JOIN objects o ON o.object_id = p.id ORDER BY {order}",
+        last - 1,
+        has_summary(last - 2)
     );
     let mut statement = c.prepare_cached(&sql).db()?;
-    let rows = statement
-        .query_map(
-            params![
-                request.run_id,
-                request.schema_name,
-                request.object_type,
-                request.without_summary,
-                request.target_id,
-                request.limit as i64,
-                request.offset as i64
-            ],
-            list_item,
-        )
-        .db()?;
+    let rows = statement.query_map(given.as_slice(), list_item).db()?;
     let results: Vec<ObjectListItem> = rows.collect::<rusqlite::Result<_>>().db()?;
     let end = request.offset.saturating_add(results.len());
     let next_offset = Some(end).filter(|e| (*e as i64) < total && !results.is_empty());

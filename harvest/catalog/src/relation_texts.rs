@@ -6,6 +6,7 @@ use harvest::HarvestResult;
 use rusqlite::{Connection, params};
 
 use crate::catalog::Catalog;
+use crate::content;
 use crate::fail::StoreResult;
 
 /// Columns of one relation whose words are read.
@@ -54,19 +55,22 @@ pub struct RelationLink {
 const RELATIONS: &str =
     "SELECT o.object_id, o.object_uid, o.schema_name, o.object_name, o.object_type, o.object_comment,
     CASE WHEN o.object_subtype = 'partition' THEN o.parent_object END, f.tags
-  FROM objects o LEFT JOIN fts_objects f ON f.rowid = o.object_id
+  FROM objects o LEFT JOIN fts_objects f ON f.rowid = o.content_id
   WHERE o.run_id = ?1 AND o.object_type IN ('table', 'view', 'materialized_view')
     AND (?2 IS NULL OR o.schema_name = ?2) ORDER BY o.object_id";
-const COLUMNS: &str = "SELECT c.object_id, c.column_name, c.column_comment FROM columns c
-  JOIN objects o ON o.object_id = c.object_id
-  WHERE o.run_id = ?1 AND o.object_type IN ('table', 'view', 'materialized_view')
-    AND (?2 IS NULL OR o.schema_name = ?2) ORDER BY c.object_id, c.ordinal_pos";
+const DETAILS: &str =
+    "SELECT r.object_id, c.detail FROM run_objects r JOIN contents c ON c.content_id = r.content_id
+  WHERE r.run_id = ?1 AND c.object_type IN ('table', 'view', 'materialized_view')
+    AND (?2 IS NULL OR c.schema_name = ?2)";
 const NOTES: &str = "SELECT object_uid, title || ' ' || body FROM fts_llm
   WHERE target_id = ?1 AND kind IN ('summary', 'note') AND object_uid IS NOT NULL ORDER BY rowid DESC";
 const DOMAINS: &str = "SELECT m.object_uid, d.title FROM llm_domain_members m
   JOIN llm_domains d ON d.domain_id = m.domain_id WHERE m.target_id = ?1 ORDER BY d.domain_id DESC";
-const LINKS: &str = "SELECT child_object_id, parent_object_id, 1.0 FROM foreign_keys
-    WHERE run_id = ?1 AND parent_object_id IS NOT NULL
+const LINKS: &str = "SELECT ch.object_id, p.object_id, 1.0 FROM run_objects ch
+    CROSS JOIN content_foreign_keys k ON k.content_id = ch.content_id
+    CROSS JOIN contents pc ON pc.object_name = k.parent_object_name AND pc.schema_name = k.parent_schema_name
+      AND pc.object_type IN ('table', 'view', 'materialized_view')
+    CROSS JOIN run_objects p ON p.run_id = ch.run_id AND p.content_id = pc.content_id WHERE ch.run_id = ?1
   UNION ALL SELECT child_object_id, parent_object_id, confidence FROM inferred_relationships WHERE run_id = ?1
   UNION ALL SELECT ch.object_id, p.object_id, r.confidence FROM llm_relationships r
     JOIN objects ch ON ch.object_uid = r.child_uid AND ch.run_id = ?1
@@ -147,14 +151,14 @@ fn columns(
     schema: Option<&str>,
     list: &mut [RelationText],
 ) -> HarvestResult<()> {
-    let mut statement = c.prepare_cached(COLUMNS).db()?;
+    let mut statement = c.prepare_cached(DETAILS).db()?;
     let mut rows = statement.query(params![run_id, schema]).db()?;
     while let Some(row) = rows.next().db()? {
         let object_id: i64 = row.get(0).db()?;
         let Ok(at) = list.binary_search_by_key(&object_id, |text| text.object_id) else { continue };
-        if list[at].columns.len() < COLUMNS_MAX {
-            list[at].columns.push((row.get(1).db()?, row.get(2).db()?));
-        }
+        let detail = row.get_ref(1).db()?.as_str().map_err(rusqlite::Error::from).db()?;
+        let columns = content::columns(detail)?.into_iter().take(COLUMNS_MAX);
+        list[at].columns = columns.map(|c| (c.meta.name, c.meta.comment)).collect();
     }
     Ok(())
 }

@@ -190,7 +190,7 @@ pub(crate) fn keys_out(c: &Connection, row: &ObjectRow) -> HarvestResult<Vec<For
     let keys = object_load::foreign_keys(c, row.object_id)?;
     Ok(keys
         .into_iter()
-        .map(|(_, key)| {
+        .map(|key| {
             let (child_columns, parent_columns) = key.columns.into_iter().unzip();
             ForeignKeyDoc {
                 fk_name: key.name,
@@ -212,9 +212,14 @@ pub(crate) fn keys_out(c: &Connection, row: &ObjectRow) -> HarvestResult<Vec<For
 pub(crate) fn keys_in(c: &Connection, row: &ObjectRow) -> HarvestResult<Vec<ForeignKeyDoc>> {
     let mut statement = c
         .prepare_cached(
-            "SELECT DISTINCT o.object_id, o.schema_name, o.object_name FROM foreign_keys k
-             JOIN objects o ON o.object_id = k.child_object_id WHERE k.parent_object_id = ?1
-             ORDER BY o.schema_name, o.object_name",
+            "SELECT DISTINCT o.object_id, c.schema_name, c.object_name FROM run_objects me
+             JOIN contents p ON p.content_id = me.content_id
+             JOIN content_foreign_keys k ON k.parent_object_name = p.object_name
+               AND k.parent_schema_name = p.schema_name
+             JOIN run_objects o ON o.run_id = me.run_id AND o.content_id = k.content_id
+             JOIN contents c ON c.content_id = k.content_id
+             WHERE me.object_id = ?1 AND p.object_type IN ('table', 'view', 'materialized_view')
+             ORDER BY c.schema_name, c.object_name",
         )
         .db()?;
     let children = statement
@@ -270,8 +275,13 @@ fn view_links(
     }
     if direction.has(false) {
         add(
-            "SELECT o.schema_name, o.object_name, o.object_id FROM view_dependencies d
-             JOIN objects o ON o.object_id = d.view_object_id WHERE d.depends_on_object_id = ?1 ORDER BY 1, 2",
+            "SELECT c.schema_name, c.object_name, o.object_id FROM run_objects me
+             JOIN contents p ON p.content_id = me.content_id
+             JOIN content_dependencies d ON d.depends_on_name = p.object_name
+               AND d.depends_on_schema = p.schema_name
+             JOIN run_objects o ON o.run_id = me.run_id AND o.content_id = d.content_id
+             JOIN contents c ON c.content_id = d.content_id
+             WHERE me.object_id = ?1 AND p.object_type IN ('table', 'view', 'materialized_view') ORDER BY 1, 2",
             "in",
         )?;
     }
@@ -288,10 +298,19 @@ fn inferred(
         .prepare_cached(
             "SELECT r.rel_id, r.child_object_id, ch.schema_name, ch.object_name, r.child_column, r.parent_object_id,
                p.schema_name, p.object_name, r.parent_column, r.confidence, r.evidence_json
-             FROM inferred_relationships r JOIN objects ch ON ch.object_id = r.child_object_id
+             FROM (SELECT i.*, u.run_id, ro.object_id AS child_object_id, po.object_id AS parent_object_id
+               FROM runs u JOIN run_objects me ON me.run_id = u.run_id AND me.object_id = ?2
+               JOIN content_relationships i ON i.rel_id IN (
+                 SELECT rel_id FROM content_relationships
+                 WHERE ?3 AND set_id = u.inferred_set AND child_content_id = me.content_id
+                 UNION SELECT rel_id FROM content_relationships
+                 WHERE ?4 AND set_id = u.inferred_set AND parent_content_id = me.content_id)
+               JOIN run_objects ro ON ro.run_id = u.run_id AND ro.content_id = i.child_content_id
+               JOIN run_objects po ON po.run_id = u.run_id AND po.content_id = i.parent_content_id
+               WHERE u.run_id = ?1) r
+             JOIN objects ch ON ch.object_id = r.child_object_id
              JOIN objects p ON p.object_id = r.parent_object_id
-             WHERE r.run_id = ?1 AND (r.child_object_id = ?2 AND ?3 OR r.parent_object_id = ?2 AND ?4)
-               AND r.confidence >= ?5 ORDER BY r.confidence DESC, r.rel_id",
+             WHERE r.confidence >= ?5 ORDER BY r.confidence DESC, r.rel_id",
         )
         .db()?;
     let rows = statement

@@ -276,23 +276,69 @@ fn delete(tx: &Transaction<'_>, run_id: i64, delete_llm: bool) -> HarvestResult<
             deleted.insert("agent_runs".to_owned(), agents as u64);
         }
     }
-    const OF_RUN: &str = "(SELECT object_id FROM objects WHERE run_id = ?1)";
-    let statements = [
-        ("fts_objects", format!("DELETE FROM fts_objects WHERE rowid IN {OF_RUN}")),
-        ("profiles", "DELETE FROM profiles WHERE run_id = ?1".to_owned()),
-        ("inferred_relationships", "DELETE FROM inferred_relationships WHERE run_id = ?1".to_owned()),
-        ("view_dependencies", format!("DELETE FROM view_dependencies WHERE view_object_id IN {OF_RUN}")),
-        ("foreign_keys", "DELETE FROM foreign_keys WHERE run_id = ?1".to_owned()),
-        ("constraints", format!("DELETE FROM constraints WHERE object_id IN {OF_RUN}")),
-        ("indexes", format!("DELETE FROM indexes WHERE object_id IN {OF_RUN}")),
-        ("columns", format!("DELETE FROM columns WHERE object_id IN {OF_RUN}")),
-        ("objects", "DELETE FROM objects WHERE run_id = ?1".to_owned()),
-        ("schemas", "DELETE FROM schemas WHERE run_id = ?1".to_owned()),
-        ("runs", "DELETE FROM runs WHERE run_id = ?1".to_owned()),
+    count_parts(tx, run_id, &mut deleted)?;
+    // What other runs hold as well stays.
+    tx.execute_batch(
+        "CREATE TEMP TABLE IF NOT EXISTS gone(content_id INTEGER PRIMARY KEY); DELETE FROM temp.gone",
+    )
+    .db()?;
+    const STATEMENTS: [(&str, &str); 10] = [
+        (
+            "",
+            "INSERT INTO temp.gone SELECT content_id FROM run_objects r WHERE run_id = ?1 AND NOT EXISTS
+               (SELECT 1 FROM run_objects o WHERE o.content_id = r.content_id AND o.run_id <> r.run_id)",
+        ),
+        ("", "DELETE FROM deep_profiles WHERE run_id = ?1"),
+        (
+            "",
+            "DELETE FROM content_relationships WHERE set_id = (SELECT inferred_set FROM runs WHERE run_id = ?1)
+               AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.inferred_set = set_id AND o.run_id <> ?1)",
+        ),
+        ("objects", "DELETE FROM run_objects WHERE run_id = ?1"),
+        (
+            "fts_objects",
+            "DELETE FROM fts_objects WHERE rowid IN (SELECT content_id FROM temp.gone) AND ?1 IS NOT NULL",
+        ),
+        (
+            "",
+            "DELETE FROM content_foreign_keys WHERE content_id IN (SELECT content_id FROM temp.gone) AND ?1 IS NOT NULL",
+        ),
+        (
+            "",
+            "DELETE FROM content_dependencies WHERE content_id IN (SELECT content_id FROM temp.gone) AND ?1 IS NOT NULL",
+        ),
+        ("", "DELETE FROM contents WHERE content_id IN (SELECT content_id FROM temp.gone) AND ?1 IS NOT NULL"),
+        ("schemas", "DELETE FROM schemas WHERE run_id = ?1"),
+        ("runs", "DELETE FROM runs WHERE run_id = ?1"),
     ];
-    for (table, sql) in statements {
-        let rows = tx.execute(&sql, [run_id]).db()?;
-        deleted.insert(table.to_owned(), rows as u64);
+    for (table, sql) in STATEMENTS {
+        let rows = tx.execute(sql, [run_id]).db()?;
+        if !table.is_empty() {
+            deleted.insert(table.to_owned(), rows as u64);
+        }
     }
     Ok(DeletedRun { run_id, deleted, kept_llm })
+}
+
+/// Rows of the run that are stored as parts of its objects.
+fn count_parts(tx: &Transaction<'_>, run_id: i64, deleted: &mut BTreeMap<String, u64>) -> HarvestResult<()> {
+    let counts: String =
+        tx.query_row("SELECT counts_json FROM runs WHERE run_id = ?1", [run_id], |r| r.get(0)).db()?;
+    let counts: Json = serde_json::from_str(&counts).unwrap_or_default();
+    for part in
+        ["columns", "indexes", "foreign_keys", "constraints", "view_dependencies", "inferred_relationships"]
+    {
+        deleted.insert(part.to_owned(), counts[part].as_u64().unwrap_or_default());
+    }
+    let profiles: i64 = tx
+        .query_row(
+            "SELECT (SELECT COUNT(*) FROM deep_profiles WHERE run_id = ?1)
+               + (SELECT COUNT(*) FROM runs u JOIN objects o ON o.run_id = u.run_id WHERE u.run_id = ?1
+                  AND u.quick_profiles AND o.object_type IN ('table', 'view', 'materialized_view'))",
+            [run_id],
+            |r| r.get(0),
+        )
+        .db()?;
+    deleted.insert("profiles".to_owned(), profiles.unsigned_abs());
+    Ok(())
 }

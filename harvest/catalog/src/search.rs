@@ -105,7 +105,7 @@ const HOLDS_ROWS: &str =
     "CASE WHEN object_type IN ('table', 'view', 'materialized_view') THEN 1.0 ELSE 0.6 END";
 
 struct Ranked {
-    object_id: i64,
+    content_id: i64,
     raw: f64,
     score: f64,
 }
@@ -162,31 +162,35 @@ fn matches(
     } else {
         in_columns("- {definition_sql}", expression)
     };
-    // The objects of a run are neighbours, so the range of rowids is the run.
-    let filtered = request.object_type.is_some() || request.schema_name.is_some();
-    let filter = if filtered {
-        " AND rowid IN (SELECT object_id FROM objects WHERE run_id = ?5 AND (?6 IS NULL OR object_type = ?6)
-           AND (?7 IS NULL OR schema_name = ?7))"
-    } else {
-        " AND ?5 + 0 >= 0 AND ?6 IS NULL AND ?7 IS NULL"
-    };
+    // What a run holds is mostly one range of contents; where it is not, each hit is looked up.
+    let mut filter = String::from(" AND ?5 + 0 >= 0 AND ?6 IS NULL AND ?7 IS NULL");
+    if request.object_type.is_some() || request.schema_name.is_some() {
+        filter = " AND EXISTS (SELECT 1 FROM contents c WHERE c.content_id = f.rowid AND ?5 + 0 >= 0
+           AND (?6 IS NULL OR c.object_type = ?6) AND (?7 IS NULL OR c.schema_name = ?7))"
+            .to_owned();
+    }
+    if !span.whole {
+        filter.push_str(
+            " AND EXISTS (SELECT 1 FROM run_objects r WHERE r.run_id = ?5 AND r.content_id = f.rowid)",
+        );
+    }
     let sql = format!(
-        "SELECT rowid, {RANK} * {HOLDS_ROWS} AS r FROM fts_objects WHERE fts_objects MATCH ?1 AND rowid BETWEEN ?2 AND ?3{filter}
-         ORDER BY r, rowid LIMIT ?4"
+        "SELECT rowid, {RANK} * {HOLDS_ROWS} AS r FROM fts_objects f WHERE fts_objects MATCH ?1
+           AND rowid BETWEEN ?2 AND ?3{filter} ORDER BY r, rowid LIMIT ?4"
     );
     let mut statement = c.prepare_cached(&sql).db()?;
     let rows = statement
         .query_map(
             params![
                 expression,
-                span.0,
-                span.1,
+                span.first,
+                span.last,
                 wanted as i64,
                 request.run_id,
                 request.object_type,
                 request.schema_name
             ],
-            |r| Ok(Ranked { object_id: r.get(0)?, raw: r.get(1)?, score: 0.0 }),
+            |r| Ok(Ranked { content_id: r.get(0)?, raw: r.get(1)?, score: 0.0 }),
         )
         .db()?;
     rows.collect::<rusqlite::Result<_>>().db()
@@ -209,7 +213,7 @@ fn partial(
         let share = query.terms.iter().filter(holds).count() as f64 / query.terms.len() as f64;
         hit.score = score(share, hit.raw, best);
     }
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.object_id.cmp(&b.object_id)));
+    ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.content_id.cmp(&b.content_id)));
     Ok(ranked)
 }
 
@@ -248,15 +252,21 @@ fn page(
 fn load(c: &Connection, request: &SearchRequest, ranked: &Ranked) -> HarvestResult<Option<Row>> {
     let mut statement = c
         .prepare_cached(
-            "SELECT o.object_id, f.object_key, o.schema_name, o.object_name, o.object_type, o.object_comment, f.tags,
-               o.object_uid, f.name_tokens, f.columns_blob,
-               CASE WHEN ?2 THEN substr(o.definition_sql, 1, ?3) END
-             FROM objects o JOIN fts_objects f ON f.rowid = o.object_id WHERE o.object_id = ?1",
+            "SELECT r.object_id, f.object_key, c.schema_name, c.object_name, c.object_type, c.object_comment, f.tags,
+               c.object_uid, f.name_tokens, f.columns_blob,
+               CASE WHEN ?2 THEN substr(c.definition_sql, 1, ?3) END
+             FROM run_objects r JOIN contents c ON c.content_id = r.content_id
+             JOIN fts_objects f ON f.rowid = r.content_id WHERE r.run_id = ?4 AND r.content_id = ?1",
         )
         .db()?;
     statement
         .query_row(
-            params![ranked.object_id, request.include_definition_hits, DEFINITION_CHARS_MAX as i64],
+            params![
+                ranked.content_id,
+                request.include_definition_hits,
+                DEFINITION_CHARS_MAX as i64,
+                request.run_id
+            ],
             |r| {
                 let text = |at: usize| r.get::<_, Option<String>>(at).map(Option::unwrap_or_default);
                 let hit = SearchHit {

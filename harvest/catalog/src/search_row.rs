@@ -1,4 +1,4 @@
-//! The search row of an object: which of its words are indexed where; it does not search.
+//! The search row of a stored object: which of its words are indexed where; it does not search.
 
 use std::fmt::Write as _;
 
@@ -7,20 +7,22 @@ use rusqlite::{Transaction, params};
 
 use crate::fail::StoreResult;
 use crate::keys::object_key;
+use crate::names::Names;
 use crate::tokens::searchable_name;
 
 pub(crate) fn insert(
     tx: &Transaction<'_>,
-    object_id: i64,
+    content_id: i64,
     run_id: i64,
     target_id: &str,
     object: &ObjectMeta,
     tags: &str,
+    names: &mut Names,
 ) -> HarvestResult<()> {
     let mut columns = String::new();
     for column in &object.columns {
         let _ =
-            writeln!(columns, "{}:{} {}", searchable_name(&column.name), column.column_type, column.comment);
+            writeln!(columns, "{}:{} {}", names.searchable(&column.name), column.column_type, column.comment);
     }
     tx.prepare_cached(
         "INSERT INTO fts_objects(rowid, object_key, schema_name, object_name, name_tokens, object_type, comment,
@@ -29,7 +31,7 @@ pub(crate) fn insert(
     )
     .db()?
     .execute(params![
-        object_id,
+        content_id,
         object_key(&object.schema, &object.name),
         object.schema,
         object.name,

@@ -1,7 +1,8 @@
 //! Files, connections and transactions of the catalog store: one writer, a pool of read-only readers; it knows no record.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use harvest::{HarvestCode, HarvestError, HarvestResult};
@@ -36,14 +37,22 @@ struct Pool {
     open: usize,
 }
 
-/// One SQLite file with its connections.
-pub(crate) struct Store {
+/// Where the file is, and what opening it did.
+#[derive(Clone)]
+struct Place {
     options: StoreOptions,
+    status: LayoutStatus,
+}
+
+/// One SQLite file with its connections; another file may take its place.
+pub(crate) struct Store {
+    place: RwLock<Place>,
+    /// Counts the files. It changes while both locks below are held, so it is stable under either.
+    generation: AtomicU64,
     writer: Mutex<Option<Connection>>,
     writer_free: Condvar,
     readers: Mutex<Pool>,
     reader_free: Condvar,
-    status: LayoutStatus,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,25 +79,48 @@ impl Store {
         writer.pragma_update(None, "foreign_keys", true).db()?;
         writer.set_prepared_statement_cache_capacity(256);
         Ok(Self {
-            options,
+            place: RwLock::new(Place { options, status }),
+            generation: AtomicU64::new(0),
             writer: Mutex::new(Some(writer)),
             writer_free: Condvar::new(),
             readers: Mutex::new(Pool { idle: Vec::new(), open: 0 }),
             reader_free: Condvar::new(),
-            status,
         })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.options.path
+    fn place(&self) -> Place {
+        self.place.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) const fn status(&self) -> LayoutStatus {
-        self.status
+    pub(crate) fn path(&self) -> PathBuf {
+        self.place().options.path
+    }
+
+    pub(crate) fn status(&self) -> LayoutStatus {
+        self.place().status
     }
 
     fn acquire_timeout(&self) -> Duration {
-        Duration::from_millis(self.options.acquire_timeout_ms)
+        Duration::from_millis(self.place().options.acquire_timeout_ms)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Goes on with the file of `fresh`. Transactions that run end on the old file, which is closed behind the last of them.
+    pub(crate) fn take_over(&self, fresh: Self) {
+        let place = fresh.place.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let writer = fresh.writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut readers = lock(&self.readers);
+        let mut slot = lock(&self.writer);
+        *self.place.write().unwrap_or_else(PoisonError::into_inner) = place;
+        self.generation.fetch_add(1, Ordering::Release);
+        *slot = writer;
+        *readers = Pool { idle: Vec::new(), open: 0 };
+        drop((slot, readers));
+        self.writer_free.notify_all();
+        self.reader_free.notify_all();
     }
 
     /// Runs `work` in one write transaction: committed on success, rolled back on failure.
@@ -140,21 +172,24 @@ impl Store {
             }
             slot = self.writer_free.wait_timeout(slot, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Ok(Lease { store: self, connection: slot.take(), is_writer: true })
+        Ok(Lease { store: self, generation: self.generation(), connection: slot.take(), is_writer: true })
     }
 
     fn lease_reader(&self) -> HarvestResult<Lease<'_>> {
         let until = Instant::now() + self.acquire_timeout();
+        let readers_max = self.place().options.readers_max.max(1);
         let mut pool = lock(&self.readers);
         loop {
+            let lease =
+                |connection| Lease { store: self, generation: self.generation(), connection, is_writer: false };
             if let Some(connection) = pool.idle.pop() {
-                return Ok(Lease { store: self, connection: Some(connection), is_writer: false });
+                return Ok(lease(Some(connection)));
             }
-            if pool.open < self.options.readers_max.max(1) {
+            if pool.open < readers_max {
                 pool.open += 1;
-                drop(pool);
                 // The lease gives the place back if opening fails.
-                let mut lease = Lease { store: self, connection: None, is_writer: false };
+                let mut lease = lease(None);
+                drop(pool);
                 lease.connection = Some(self.open_reader()?);
                 return Ok(lease);
             }
@@ -168,8 +203,9 @@ impl Store {
 
     fn open_reader(&self) -> HarvestResult<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = Connection::open_with_flags(&self.options.path, flags).db()?;
-        reader.busy_timeout(Duration::from_millis(self.options.busy_timeout_ms)).db()?;
+        let options = self.place().options;
+        let reader = Connection::open_with_flags(&options.path, flags).db()?;
+        reader.busy_timeout(Duration::from_millis(options.busy_timeout_ms)).db()?;
         reader.pragma_update(None, "query_only", true).db()?;
         reader.pragma_update(None, "temp_store", "memory").db()?;
         reader.pragma_update(None, "cache_size", -16_384).db()?;
@@ -185,6 +221,8 @@ fn busy(message: &str) -> HarvestError {
 /// Gives its connection back when dropped.
 struct Lease<'a> {
     store: &'a Store,
+    /// The file that the connection belongs to.
+    generation: u64,
     connection: Option<Connection>,
     is_writer: bool,
 }
@@ -192,11 +230,18 @@ struct Lease<'a> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if self.is_writer {
-            *lock(&self.store.writer) = self.connection.take();
+            let mut slot = lock(&self.store.writer);
+            if self.generation == self.store.generation() {
+                *slot = self.connection.take();
+            }
+            drop(slot);
             self.store.writer_free.notify_one();
             return;
         }
         let mut pool = lock(&self.store.readers);
+        if self.generation != self.store.generation() {
+            return;
+        }
         match self.connection.take() {
             Some(connection) => pool.idle.push(connection),
             None => pool.open = pool.open.saturating_sub(1),

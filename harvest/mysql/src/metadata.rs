@@ -78,7 +78,7 @@ pub(crate) fn read(
             &b.signature,
         ))
     });
-    Ok(MetadataSnapshot { schemas, objects, warnings: reader.warnings })
+    Ok(MetadataSnapshot { schemas, objects, warnings: reader.warnings, ..MetadataSnapshot::default() })
 }
 
 impl Reader<'_> {

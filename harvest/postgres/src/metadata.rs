@@ -73,7 +73,7 @@ pub(crate) fn read(
             &b.signature,
         ))
     });
-    Ok(MetadataSnapshot { schemas, objects, warnings: reader.warnings })
+    Ok(MetadataSnapshot { schemas, objects, warnings: reader.warnings, ..MetadataSnapshot::default() })
 }
 
 impl Reader<'_> {

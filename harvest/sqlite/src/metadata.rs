@@ -3,6 +3,7 @@
 mod ddl;
 mod read;
 mod sizes;
+mod state;
 
 pub(crate) use read::read;
 

@@ -1,34 +1,70 @@
 //! A snapshot with everything derived of it, ready to be written; it touches no table.
 
-use std::collections::HashMap;
-
 use harvest::{Dialect, HarvestCode, HarvestResult, MetadataSnapshot, ObjectMeta, ObjectType};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use crate::derive::{Derived, derive};
+use crate::content::Content;
+use crate::derive::{Derived, content_hash, derive_with};
+use crate::fail;
 use crate::keys::object_uid;
+use crate::names::Names;
 use crate::relate::{self, Inferred, TableModel};
 use crate::source::{HarvestStage, ValueProbe};
 
-use super::base::Base;
+use super::base::{Base, InferredSet};
 use super::{Attempt, Changes, HarvestOptions, ProfileLevel};
 
 /// Everything that one write needs.
 pub(crate) struct Prepared {
     pub(crate) dialect: &'static dyn Dialect,
     pub(crate) snapshot: MetadataSnapshot,
+    /// Empty when the source left the parts out.
     pub(crate) derived: Vec<Derived>,
     pub(crate) uids: Vec<String>,
+    pub(crate) stored: Vec<Stored>,
     /// Object of the base run with the same content, per object.
     pub(crate) carried_from: Vec<Option<i64>>,
-    /// Profiles per object: kind and result.
-    pub(crate) profiles: Vec<Vec<(&'static str, Json)>>,
-    /// References between objects, by position in the snapshot.
-    pub(crate) inferred: Vec<InferredPair>,
+    /// Profiles that cost a look at the data: position, kind and result.
+    pub(crate) profiles: Vec<(usize, &'static str, Json)>,
+    pub(crate) inferred: References,
     pub(crate) had_checks: bool,
     pub(crate) changes: Changes,
     pub(crate) base: Base,
     pub(crate) warnings: Vec<String>,
+}
+
+/// Where the content of an object is.
+pub(crate) enum Stored {
+    /// In the store already.
+    Shared(i64),
+    /// To be written.
+    New(Box<NewContent>),
+}
+
+/// A content to be written.
+pub(crate) struct NewContent {
+    pub(crate) content: Content,
+    pub(crate) content_hash: String,
+}
+
+/// References between objects.
+pub(crate) enum References {
+    /// Nobody has asked for them.
+    NotAsked,
+    /// Those of the run before.
+    Shared(InferredSet),
+    /// To be written.
+    New(Vec<InferredPair>),
+}
+
+impl References {
+    pub(crate) fn count(&self) -> u64 {
+        match self {
+            Self::NotAsked => 0,
+            Self::Shared(set) => set.count,
+            Self::New(pairs) => pairs.len() as u64,
+        }
+    }
 }
 
 /// A reference by positions of objects.
@@ -41,6 +77,70 @@ pub(crate) struct InferredPair {
     pub(crate) evidence: Json,
 }
 
+/// Objects that are worth a second thread.
+const PARALLEL_OBJECTS_MIN: usize = 1_000;
+const THREADS_MAX: usize = 4;
+
+/// What one object turns into before anything is compared.
+struct Made {
+    derived: Derived,
+    uid: String,
+    stored: Stored,
+    carried_from: Option<i64>,
+}
+
+fn make(
+    target_id: &str,
+    object: &ObjectMeta,
+    dialect: &dyn Dialect,
+    names: &mut Names,
+    base: &Base,
+) -> HarvestResult<Made> {
+    let derived = derive_with(object, dialect, names);
+    let uid =
+        object_uid(target_id, &object.schema, object.object_type.as_str(), &object.name, &object.signature);
+    let content = Content::new(object, &derived)?;
+    let before = base.objects.get(&uid);
+    let (stored, is_same) = match before.filter(|b| b.fingerprint == content.fingerprint) {
+        Some(same) => (Stored::Shared(same.content_id), true),
+        None => {
+            let content_hash = content_hash(object);
+            let is_same = before.is_some_and(|b| b.content_hash == content_hash);
+            (Stored::New(Box::new(NewContent { content, content_hash })), is_same)
+        }
+    };
+    let carried_from = before.filter(|_| is_same && base.base_run_id.is_some()).map(|b| b.object_id);
+    Ok(Made { derived, uid, stored, carried_from })
+}
+
+fn make_all(
+    target_id: &str,
+    objects: &[ObjectMeta],
+    dialect: &'static dyn Dialect,
+    base: &Base,
+) -> HarvestResult<Vec<Made>> {
+    let part = |objects: &[ObjectMeta]| -> HarvestResult<Vec<Made>> {
+        let mut names = Names::default();
+        objects.iter().map(|o| make(target_id, o, dialect, &mut names, base)).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    if objects.len() < PARALLEL_OBJECTS_MIN || threads == 1 {
+        return part(objects);
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = objects
+            .chunks(objects.len().div_ceil(threads))
+            .map(|chunk| scope.spawn(move || part(chunk)))
+            .collect();
+        let mut all = Vec::with_capacity(objects.len());
+        for thread in running {
+            let made = thread.join().map_err(|_| fail::internal("a thread of the harvest panicked"))?;
+            all.extend(made?);
+        }
+        Ok(all)
+    })
+}
+
 impl Prepared {
     pub(crate) fn new(
         options: &HarvestOptions,
@@ -48,22 +148,22 @@ impl Prepared {
         snapshot: MetadataSnapshot,
         base: Base,
     ) -> HarvestResult<Self> {
-        let derived: Vec<Derived> = snapshot.objects.iter().map(|o| derive(o, dialect)).collect();
-        let uids: Vec<String> = snapshot
-            .objects
-            .iter()
-            .map(|o| object_uid(&options.target_id, &o.schema, o.object_type.as_str(), &o.name, &o.signature))
-            .collect();
-        let mut changes = Changes::default();
-        let mut carried_from = Vec::with_capacity(uids.len());
+        let made = make_all(&options.target_id, &snapshot.objects, dialect, &base)?;
+        let mut out = Self::empty(dialect, snapshot, base);
         let mut met = 0;
-        for (uid, derived) in uids.iter().zip(&derived) {
-            let before = base.objects.get(uid);
-            let same = before.filter(|b| b.content_hash == derived.content_hash);
+        for made in made {
+            let before = out.base.objects.get(&made.uid);
+            let is_same = before.is_some_and(|b| match &made.stored {
+                Stored::Shared(_) => true,
+                Stored::New(new) => new.content_hash == b.content_hash,
+            });
             met += u64::from(before.is_some());
-            changes.added += u64::from(before.is_none());
-            changes.changed += u64::from(before.is_some() && same.is_none());
-            carried_from.push(base.base_run_id.and(same).map(|b| b.object_id));
+            out.changes.added += u64::from(before.is_none());
+            out.changes.changed += u64::from(before.is_some() && !is_same);
+            out.derived.push(made.derived);
+            out.uids.push(made.uid);
+            out.stored.push(made.stored);
+            out.carried_from.push(made.carried_from);
         }
         let in_scope = |schema: &str| {
             options
@@ -71,22 +171,60 @@ impl Prepared {
                 .as_ref()
                 .is_none_or(|f| f.iter().any(|p| crate::wildcard::matches(p, schema)))
         };
-        let before = base.objects.values().filter(|o| in_scope(&o.schema)).count() as u64;
-        changes.removed = before.saturating_sub(met);
+        let before = out.base.objects.values().filter(|o| in_scope(&o.schema)).count() as u64;
+        out.changes.removed = before.saturating_sub(met);
+        Ok(out)
+    }
+
+    /// A run whose source said that nothing has changed since the base; `Err` gives the base back if it knows other
+    /// objects.
+    pub(crate) fn unchanged(
+        options: &HarvestOptions,
+        dialect: &'static dyn Dialect,
+        snapshot: MetadataSnapshot,
+        base: Base,
+    ) -> Result<Self, Base> {
+        let mut uids = Vec::with_capacity(snapshot.objects.len());
+        let (mut stored, mut carried_from) = (Vec::new(), Vec::new());
+        for o in &snapshot.objects {
+            let uid =
+                object_uid(&options.target_id, &o.schema, o.object_type.as_str(), &o.name, &o.signature);
+            let Some(before) = base.objects.get(&uid) else { return Err(base) };
+            stored.push(Stored::Shared(before.content_id));
+            carried_from.push(Some(before.object_id));
+            uids.push(uid);
+        }
+        if uids.len() != base.objects.len() {
+            return Err(base);
+        }
+        let mut out = Self::empty(dialect, snapshot, base);
+        (out.uids, out.stored, out.carried_from) = (uids, stored, carried_from);
+        Ok(out)
+    }
+
+    fn empty(dialect: &'static dyn Dialect, snapshot: MetadataSnapshot, base: Base) -> Self {
         let warnings = snapshot.warnings.iter().map(|w| format!("{}: {}", w.part, w.text)).collect();
-        Ok(Self {
+        Self {
             dialect,
-            profiles: vec![Vec::new(); uids.len()],
+            derived: Vec::new(),
+            uids: Vec::new(),
+            stored: Vec::new(),
+            carried_from: Vec::new(),
+            profiles: Vec::new(),
             snapshot,
-            derived,
-            uids,
-            carried_from,
-            inferred: Vec::new(),
+            inferred: References::NotAsked,
             had_checks: false,
-            changes,
+            changes: Changes::default(),
             base,
             warnings,
-        })
+        }
+    }
+
+    /// Whether everything is as it was in the run before.
+    fn is_all_shared(&self) -> bool {
+        self.base.base_run_id.is_some()
+            && self.stored.len() == self.base.objects.len()
+            && self.stored.iter().all(|s| matches!(s, Stored::Shared(_)))
     }
 
     pub(super) fn profile(
@@ -95,7 +233,7 @@ impl Prepared {
         mut probe: Option<&mut dyn ValueProbe>,
         attempt: &mut Attempt<'_>,
     ) -> HarvestResult<()> {
-        if options.profile_level == ProfileLevel::None {
+        if options.profile_level != ProfileLevel::Full {
             return Ok(());
         }
         for (at, object) in self.snapshot.objects.iter().enumerate() {
@@ -105,11 +243,9 @@ impl Prepared {
             if !has_profile(object) {
                 continue;
             }
-            self.profiles[at].push(("table_quick", quick_profile(object, &self.derived[at])));
-            let wants_full = options.profile_level == ProfileLevel::Full && self.carried_from[at].is_none();
-            let (true, Some(probe)) = (wants_full, probe.as_deref_mut()) else { continue };
+            let (None, Some(probe)) = (self.carried_from[at], probe.as_deref_mut()) else { continue };
             match probe.full_profile(&object.schema, &object.name) {
-                Ok(profile) => self.profiles[at].push(("table_full", profile)),
+                Ok(profile) => self.profiles.push((at, "table_full", profile)),
                 Err(error) if error.code == HarvestCode::Cancelled => return Err(error),
                 Err(error) => {
                     // The harvest's own deadline shows itself through the watch.
@@ -128,6 +264,17 @@ impl Prepared {
         probe: Option<&mut dyn ValueProbe>,
         attempt: &mut Attempt<'_>,
     ) -> HarvestResult<()> {
+        self.had_checks = probe.is_some();
+        // Without a probe of its own a run may still take over what a probed one found.
+        let reuse = self.base.inferred.filter(|_| self.base.had_checks || probe.is_none());
+        if let Some(set) = reuse.filter(|_| self.is_all_shared()) {
+            self.inferred = References::Shared(set);
+            return Ok(());
+        }
+        let reuse = match reuse {
+            Some(_) => Some(attempt.catalog.store().read(|c| self.base.pairs(c))?),
+            None => None,
+        };
         let positions: Vec<usize> = (0..self.snapshot.objects.len())
             .filter(|at| relate::takes_part(&self.snapshot.objects[*at]))
             .collect();
@@ -135,11 +282,8 @@ impl Prepared {
             .iter()
             .map(|at| relate::from_meta(&self.snapshot.objects[*at], &self.derived[*at]))
             .collect();
-        self.had_checks = probe.is_some();
-        // Without a probe of its own a run may still take over what a probed one found.
-        let reuse = self.base.inferred.as_ref().filter(|_| self.base.had_checks || probe.is_none());
         let known = |c: &relate::Candidate| {
-            let reuse = reuse?;
+            let reuse = reuse.as_ref()?;
             let (child, parent) = (positions[c.child.0], positions[c.parent.0]);
             self.carried_from[child].and(self.carried_from[parent])?;
             let key = (
@@ -169,50 +313,12 @@ impl Prepared {
                 &b.parent_column,
             ))
         });
-        self.inferred = pairs;
+        self.inferred = References::New(pairs);
         Ok(())
     }
-
-    /// Positions of tables and views by schema and name.
-    pub(crate) fn relations(&self) -> HashMap<(&str, &str), usize> {
-        let is_relation = |o: &ObjectMeta| has_profile(o);
-        self.snapshot
-            .objects
-            .iter()
-            .enumerate()
-            .filter(|(_, o)| is_relation(o))
-            .map(|(at, o)| ((o.schema.as_str(), o.name.as_str()), at))
-            .collect()
-    }
 }
 
-fn has_profile(object: &ObjectMeta) -> bool {
+/// Whether an object holds rows and so has profiles.
+pub(super) fn has_profile(object: &ObjectMeta) -> bool {
     matches!(object.object_type, ObjectType::Table | ObjectType::View | ObjectType::MaterializedView)
-}
-
-fn quick_profile(object: &ObjectMeta, derived: &Derived) -> Json {
-    let names = |pick: &dyn Fn(&crate::derive::ColumnHints) -> bool| -> Vec<&str> {
-        object
-            .columns
-            .iter()
-            .zip(&derived.columns)
-            .filter(|(_, h)| pick(h))
-            .map(|(c, _)| c.name.as_str())
-            .collect()
-    };
-    let size = match (object.data_bytes, object.index_bytes) {
-        (None, None) => None,
-        (data, index) => Some(data.unwrap_or(0).saturating_add(index.unwrap_or(0))),
-    };
-    json!({
-        "guessed_kind": derived.guessed_kind,
-        "rows_est": object.rows_est,
-        "size_bytes": size,
-        "engine": object.engine,
-        "has_primary_key": derived.has_primary_key,
-        "has_foreign_keys": !object.foreign_keys.is_empty(),
-        "has_time_column": derived.has_time_column,
-        "time_columns": names(&|h| h.is_time),
-        "id_columns": names(&|h| h.is_id_like),
-    })
 }

@@ -1,21 +1,20 @@
 //! The one transaction that turns a prepared harvest into a run; it reads nothing from a backend.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use harvest::{HarvestResult, ObjectMeta};
+use harvest::HarvestResult;
 use rusqlite::{Transaction, params};
 use serde_json::json;
 
 use crate::catalog::Catalog;
-use crate::derive::Derived;
-use crate::fail::StoreResult;
-use crate::object_tags;
-use crate::search_row;
+use crate::fail::{self, StoreResult};
 use crate::source::HarvestStage;
 use crate::store::now;
 
-use super::prepared::Prepared;
-use super::{Attempt, HARVESTER_VERSION, HarvestOptions, HarvestSummary, filter_json};
+use super::prepared::{Prepared, References};
+use super::{
+    Attempt, HARVESTER_VERSION, HarvestOptions, HarvestSummary, ProfileLevel, contents, filter_json,
+};
 
 pub(super) fn write(
     catalog: &Catalog,
@@ -27,6 +26,7 @@ pub(super) fn write(
 ) -> HarvestResult<HarvestSummary> {
     let attempt_id = attempt.attempt_id;
     catalog.store().write(|tx| {
+        check_base(tx, prepared)?;
         let run_id = insert_run(tx, options, prepared, server_version, started_at)?;
         for schema in &prepared.snapshot.schemas {
             tx.prepare_cached(
@@ -44,24 +44,13 @@ pub(super) fn write(
             ])
             .db()?;
         }
-        let tags = object_tags::of_target(tx, &options.target_id)?;
-        let mut ids = Vec::with_capacity(prepared.snapshot.objects.len());
-        for (at, object) in prepared.snapshot.objects.iter().enumerate() {
-            if at % 200 == 0 {
-                attempt.stage(HarvestStage::Write, at)?;
-            }
-            let id = insert_object(tx, run_id, prepared, at)?;
-            insert_columns(tx, id, object, &prepared.derived[at])?;
-            insert_indexes(tx, id, object)?;
-            insert_constraints(tx, id, object)?;
-            let tags = tags.get(&prepared.uids[at]).map_or("", String::as_str);
-            search_row::insert(tx, id, run_id, &options.target_id, object, tags)?;
-            insert_profiles(tx, run_id, id, prepared, at)?;
-            ids.push(id);
-        }
-        insert_links(tx, run_id, prepared, &ids)?;
-        insert_inferred(tx, run_id, prepared, &ids)?;
-        let summary = finish(tx, run_id, options, prepared, &ids)?;
+        let contents = contents::insert(tx, run_id, options, prepared, &mut |done| {
+            attempt.stage(HarvestStage::Write, done)
+        })?;
+        let ids = insert_objects(tx, run_id, prepared, &contents)?;
+        insert_profiles(tx, run_id, prepared, &ids)?;
+        insert_inferred(tx, run_id, prepared, &contents)?;
+        let summary = finish(tx, run_id, options, prepared)?;
         tx.execute(
             "UPDATE discovery_attempts SET status = 'committed', stage = 'finish', finished_at = ?2, run_id = ?3
              WHERE attempt_id = ?1",
@@ -73,6 +62,20 @@ pub(super) fn write(
     })
 }
 
+/// The run that parts are taken from may have been deleted while the backend was read.
+fn check_base(tx: &Transaction<'_>, prepared: &Prepared) -> HarvestResult<()> {
+    let Some(base) = prepared.base.run_id else { return Ok(()) };
+    let is_there: bool =
+        tx.query_row("SELECT EXISTS(SELECT 1 FROM runs WHERE run_id = ?1)", [base], |r| r.get(0)).db()?;
+    if is_there {
+        return Ok(());
+    }
+    let mut error =
+        fail::conflict("the run that unchanged parts come from was deleted meanwhile: repeat the harvest");
+    error.retryable = true;
+    Err(error)
+}
+
 fn insert_run(
     tx: &Transaction<'_>,
     options: &HarvestOptions,
@@ -82,8 +85,8 @@ fn insert_run(
 ) -> HarvestResult<i64> {
     tx.query_row(
         "INSERT INTO runs(target_id, protocol, dialect, started_at, finished_at, source_dsn, server_version, notes,
-           schema_filter, base_run_id, harvester_version, caller, counts_json, warnings_json)
-         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '{}', ?12) RETURNING run_id",
+           schema_filter, base_run_id, harvester_version, caller, counts_json, warnings_json, quick_profiles, source_token)
+         VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '{}', ?12, ?13, ?14) RETURNING run_id",
         params![
             options.target_id,
             prepared.dialect.protocol().as_str(),
@@ -97,211 +100,71 @@ fn insert_run(
             HARVESTER_VERSION,
             options.caller,
             json!(prepared.warnings).to_string(),
+            options.profile_level != ProfileLevel::None,
+            prepared.snapshot.token,
         ],
         |r| r.get(0),
     )
     .db()
 }
 
-fn insert_object(tx: &Transaction<'_>, run_id: i64, prepared: &Prepared, at: usize) -> HarvestResult<i64> {
-    let (object, derived) = (&prepared.snapshot.objects[at], &prepared.derived[at]);
-    let source = object.rows_est_source.map(|s| match s {
-        harvest::RowsEstSource::Statistics => "statistics",
-        harvest::RowsEstSource::MaxRowid => "max_rowid",
-    });
-    let has_details = object.partitioning.is_some()
-        || object.updatable.is_some()
-        || object.check_option.is_some()
-        || object.security.is_some();
-    let details = has_details.then(|| {
-        json!({
-            "partitioning": object.partitioning,
-            "updatable": object.updatable,
-            "check_option": object.check_option,
-            "security": object.security,
-        })
-        .to_string()
-    });
-    tx.prepare_cached(
-        "INSERT INTO objects(run_id, object_uid, schema_name, object_name, object_type, object_subtype, signature,
-           parent_object, engine, table_rows_est, rows_est_source, data_length, index_length, create_time,
-           update_time, object_comment, definition_sql, definition_reason, details_json, has_primary_key,
-           has_foreign_keys, has_time_column, guessed_kind, content_hash, carried_over)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
-           ?23, ?24, ?25) RETURNING object_id",
-    )
-    .db()?
-    .query_row(
-        params![
-            run_id,
-            prepared.uids[at],
-            object.schema,
-            object.name,
-            object.object_type.as_str(),
-            object.subtype,
-            object.signature,
-            object.parent,
-            object.engine,
-            object.rows_est,
-            source,
-            object.data_bytes,
-            object.index_bytes,
-            object.create_time,
-            object.update_time,
-            object.comment,
-            object.definition,
-            object.definition_reason,
-            details,
-            derived.has_primary_key,
-            !object.foreign_keys.is_empty(),
-            derived.has_time_column,
-            derived.guessed_kind,
-            derived.content_hash,
-            prepared.carried_from[at].is_some(),
-        ],
-        |r| r.get(0),
-    )
-    .db()
-}
-
-fn insert_columns(
-    tx: &Transaction<'_>,
-    id: i64,
-    object: &ObjectMeta,
-    derived: &Derived,
-) -> HarvestResult<()> {
-    let mut statement = tx
-        .prepare_cached(
-            "INSERT INTO columns(object_id, ordinal_pos, column_name, data_type, column_type, type_family,
-               is_nullable, column_default, extra, generation_expr, enum_values, charset, collation,
-               column_comment, is_pk, is_unique, is_indexed, is_time, is_id_like)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-        )
-        .db()?;
-    for (column, hints) in object.columns.iter().zip(&derived.columns) {
-        let labels = column.enum_values.as_ref().map(|v| json!(v).to_string());
-        statement
-            .execute(params![
-                id,
-                column.ordinal,
-                column.name,
-                column.data_type,
-                column.column_type,
-                hints.family.as_str(),
-                column.nullable,
-                column.default,
-                column.extra,
-                column.generation_expr,
-                labels,
-                column.charset,
-                column.collation,
-                column.comment,
-                hints.is_pk,
-                hints.is_unique,
-                hints.is_indexed,
-                hints.is_time,
-                hints.is_id_like,
-            ])
-            .db()?;
-    }
-    Ok(())
-}
-
-fn insert_indexes(tx: &Transaction<'_>, id: i64, object: &ObjectMeta) -> HarvestResult<()> {
-    for index in &object.indexes {
-        let index_id: i64 = tx
-            .prepare_cached(
-                "INSERT INTO indexes(object_id, index_name, is_unique, is_primary, index_type, cardinality, predicate,
-                   is_visible, comment) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING index_id",
-            )
-            .db()?
-            .query_row(
-                params![
-                    id,
-                    index.name,
-                    index.unique,
-                    index.primary,
-                    index.index_type,
-                    index.cardinality,
-                    index.predicate,
-                    index.visible,
-                    index.comment
-                ],
-                |r| r.get(0),
-            )
-            .db()?;
-        let mut statement = tx
-            .prepare_cached(
-                "INSERT INTO index_columns(index_id, seq_in_index, column_name, expression, sub_part, sort_order,
-                   is_included, collation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )
-            .db()?;
-        for (seq, part) in (1_i64..).zip(&index.columns) {
-            let order = if part.descending { "desc" } else { "asc" };
-            statement
-                .execute(params![
-                    index_id,
-                    seq,
-                    part.name,
-                    part.expression,
-                    part.sub_part,
-                    order,
-                    part.included,
-                    part.collation
-                ])
-                .db()?;
-        }
-    }
-    Ok(())
-}
-
-fn insert_constraints(tx: &Transaction<'_>, id: i64, object: &ObjectMeta) -> HarvestResult<()> {
-    let mut statement = tx
-        .prepare_cached(
-            "INSERT INTO constraints(object_id, constraint_name, constraint_type, columns_json, expression)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )
-        .db()?;
-    for constraint in &object.constraints {
-        let kind = match constraint.constraint_type {
-            harvest::ConstraintType::Unique => "unique",
-            harvest::ConstraintType::Check => "check",
-            harvest::ConstraintType::Exclusion => "exclusion",
-        };
-        statement
-            .execute(params![
-                id,
-                constraint.name,
-                kind,
-                json!(constraint.columns).to_string(),
-                constraint.expression
-            ])
-            .db()?;
-    }
-    Ok(())
-}
-
-fn insert_profiles(
+/// The objects of the run, in the order of the snapshot; gives their ids.
+fn insert_objects(
     tx: &Transaction<'_>,
     run_id: i64,
-    id: i64,
     prepared: &Prepared,
-    at: usize,
-) -> HarvestResult<()> {
-    for (kind, profile) in &prepared.profiles[at] {
+    contents: &[i64],
+) -> HarvestResult<Vec<i64>> {
+    let mut statement = tx
+        .prepare_cached(
+            "INSERT INTO run_objects(run_id, content_id, table_rows_est, rows_est_source, data_length, index_length,
+               create_time, update_time, carried_over) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )
+        .db()?;
+    let mut ids = Vec::with_capacity(contents.len());
+    for (at, object) in prepared.snapshot.objects.iter().enumerate() {
+        let source = object.rows_est_source.map(|s| match s {
+            harvest::RowsEstSource::Statistics => "statistics",
+            harvest::RowsEstSource::MaxRowid => "max_rowid",
+        });
+        statement
+            .execute(params![
+                run_id,
+                contents[at],
+                object.rows_est,
+                source,
+                object.data_bytes,
+                object.index_bytes,
+                object.create_time,
+                object.update_time,
+                prepared.carried_from[at].is_some()
+            ])
+            .db()?;
+        ids.push(tx.last_insert_rowid());
+    }
+    Ok(ids)
+}
+
+fn insert_profiles(tx: &Transaction<'_>, run_id: i64, prepared: &Prepared, ids: &[i64]) -> HarvestResult<()> {
+    for (at, kind, profile) in &prepared.profiles {
         tx.prepare_cached(
-            "INSERT INTO profiles(run_id, object_id, profile_kind, profile_json, updated_at)
+            "INSERT INTO deep_profiles(run_id, object_id, profile_kind, profile_json, updated_at)
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )
         .db()?
-        .execute(params![run_id, id, kind, profile.to_string(), now()])
+        .execute(params![run_id, ids[*at], kind, profile.to_string(), now()])
         .db()?;
     }
-    if let Some(from) = prepared.carried_from[at] {
+    let Some(base) = prepared.base.base_run_id else { return Ok(()) };
+    let mut statement =
+        tx.prepare_cached("SELECT DISTINCT object_id FROM deep_profiles WHERE run_id = ?1").db()?;
+    let deep: HashSet<i64> =
+        statement.query_map([base], |r| r.get(0)).db()?.collect::<rusqlite::Result<_>>().db()?;
+    for (from, id) in prepared.carried_from.iter().zip(ids) {
+        let Some(from) = from.filter(|from| deep.contains(from)) else { continue };
         tx.prepare_cached(
-            "INSERT OR IGNORE INTO profiles(run_id, object_id, profile_kind, profile_json, updated_at)
-             SELECT ?1, ?2, profile_kind, profile_json, updated_at FROM profiles
-             WHERE object_id = ?3 AND profile_kind <> 'table_quick'",
+            "INSERT OR IGNORE INTO deep_profiles(run_id, object_id, profile_kind, profile_json, updated_at)
+             SELECT ?1, ?2, profile_kind, profile_json, updated_at FROM deep_profiles WHERE object_id = ?3",
         )
         .db()?
         .execute(params![run_id, id, from])
@@ -310,81 +173,63 @@ fn insert_profiles(
     Ok(())
 }
 
-fn insert_links(tx: &Transaction<'_>, run_id: i64, prepared: &Prepared, ids: &[i64]) -> HarvestResult<()> {
-    let relations = prepared.relations();
-    let id_of = |schema: &str, name: &str| relations.get(&(schema, name)).map(|at| ids[*at]);
-    for (object, id) in prepared.snapshot.objects.iter().zip(ids) {
-        for key in &object.foreign_keys {
-            let fk_id: i64 = tx
-                .prepare_cached(
-                    "INSERT INTO foreign_keys(run_id, child_object_id, fk_name, parent_schema_name,
-                       parent_object_name, parent_object_id, on_update, on_delete, is_deferrable)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING fk_id",
-                )
-                .db()?
-                .query_row(
-                    params![
-                        run_id,
-                        id,
-                        key.name,
-                        key.parent_schema,
-                        key.parent_table,
-                        id_of(&key.parent_schema, &key.parent_table),
-                        key.on_update,
-                        key.on_delete,
-                        key.deferrable
-                    ],
-                    |r| r.get(0),
-                )
-                .db()?;
-            for (seq, (child, parent)) in (1_i64..).zip(&key.columns) {
-                tx.prepare_cached(
-                    "INSERT INTO foreign_key_columns(fk_id, seq, child_column, parent_column) VALUES (?1, ?2, ?3, ?4)",
-                )
-                .db()?
-                .execute(params![fk_id, seq, child, parent])
-                .db()?;
-            }
-        }
-        for dependency in &object.depends_on {
-            tx.prepare_cached(
-                "INSERT INTO view_dependencies(view_object_id, depends_on_schema, depends_on_name, depends_on_type,
-                   depends_on_object_id, via) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-            )
-            .db()?
+fn insert_inferred(
+    tx: &Transaction<'_>,
+    run_id: i64,
+    prepared: &Prepared,
+    contents: &[i64],
+) -> HarvestResult<()> {
+    let set_id = match &prepared.inferred {
+        References::Shared(set) => set.set_id,
+        References::New(pairs) if !pairs.is_empty() => Some(run_id),
+        _ => None,
+    };
+    tx.execute("UPDATE runs SET inferred_set = ?2 WHERE run_id = ?1", (run_id, set_id)).db()?;
+    let References::New(pairs) = &prepared.inferred else { return Ok(()) };
+    let mut statement = tx
+        .prepare_cached(
+            "INSERT INTO content_relationships(set_id, child_content_id, child_column, parent_content_id,
+               parent_column, confidence, evidence_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )
+        .db()?;
+    for pair in pairs {
+        statement
             .execute(params![
-                id,
-                dependency.schema,
-                dependency.name,
-                dependency.object_type.map(harvest::ObjectType::as_str),
-                id_of(&dependency.schema, &dependency.name),
-                if dependency.from_catalog { "catalog" } else { "parsed" }
+                run_id,
+                contents[pair.child],
+                pair.child_column,
+                contents[pair.parent],
+                pair.parent_column,
+                pair.confidence,
+                pair.evidence.to_string()
             ])
             .db()?;
-        }
     }
     Ok(())
 }
 
-fn insert_inferred(tx: &Transaction<'_>, run_id: i64, prepared: &Prepared, ids: &[i64]) -> HarvestResult<()> {
-    for pair in &prepared.inferred {
-        tx.prepare_cached(
-            "INSERT INTO inferred_relationships(run_id, child_object_id, child_column, parent_object_id,
-               parent_column, confidence, evidence_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )
-        .db()?
-        .execute(params![
-            run_id,
-            ids[pair.child],
-            pair.child_column,
-            ids[pair.parent],
-            pair.parent_column,
-            pair.confidence,
-            pair.evidence.to_string()
-        ])
-        .db()?;
+/// Numbers of what was read; those of a snapshot without parts are the numbers of the run before.
+fn numbers(prepared: &Prepared) -> HashMap<&'static str, u64> {
+    const PARTS: [&str; 5] = ["columns", "indexes", "foreign_keys", "constraints", "view_dependencies"];
+    if prepared.snapshot.unchanged {
+        let before = |name: &str| prepared.base.counts[name].as_u64().unwrap_or_default();
+        return PARTS.into_iter().map(|name| (name, before(name))).collect();
     }
-    Ok(())
+    let mut out: HashMap<&'static str, u64> = HashMap::new();
+    for object in &prepared.snapshot.objects {
+        let views: HashSet<_> = object.depends_on.iter().map(|d| (&d.schema, &d.name)).collect();
+        let lengths = [
+            object.columns.len(),
+            object.indexes.len(),
+            object.foreign_keys.len(),
+            object.constraints.len(),
+            views.len(),
+        ];
+        for (name, length) in PARTS.into_iter().zip(lengths) {
+            *out.entry(name).or_default() += length as u64;
+        }
+    }
+    out
 }
 
 fn finish(
@@ -392,23 +237,22 @@ fn finish(
     run_id: i64,
     options: &HarvestOptions,
     prepared: &Prepared,
-    ids: &[i64],
 ) -> HarvestResult<HarvestSummary> {
     let mut objects: BTreeMap<String, u64> = BTreeMap::new();
     for object in &prepared.snapshot.objects {
         *objects.entry(object.object_type.as_str().to_owned()).or_default() += 1;
     }
-    let counted = count_rows(tx, run_id)?;
+    let counted = numbers(prepared);
     let count = |name: &str| counted.get(name).copied().unwrap_or(0);
+    let (schemas, inferred) = (prepared.snapshot.schemas.len() as u64, prepared.inferred.count());
     let carried_over = prepared.carried_from.iter().flatten().count() as u64;
     let finished_at = now();
     let counts = json!({
-        "objects": objects, "schemas": count("schemas"), "columns": count("columns"), "indexes": count("indexes"),
+        "objects": objects, "schemas": schemas, "columns": count("columns"), "indexes": count("indexes"),
         "foreign_keys": count("foreign_keys"), "constraints": count("constraints"),
-        "view_dependencies": count("view_dependencies"),
-        "inferred_relationships": count("inferred_relationships"), "carried_over": carried_over,
-        "inference": options.infer_relationships, "value_overlap": prepared.had_checks,
-        "object_id_min": ids.first(), "object_id_max": ids.last(),
+        "view_dependencies": count("view_dependencies"), "inferred_relationships": inferred,
+        "carried_over": carried_over, "inference": options.infer_relationships,
+        "value_overlap": prepared.had_checks,
     });
     tx.execute(
         "UPDATE runs SET counts_json = ?2, finished_at = ?3 WHERE run_id = ?1",
@@ -426,40 +270,18 @@ fn finish(
         started_at,
         finished_at,
         base_run_id: prepared.base.base_run_id,
-        objects_count: ids.len() as u64,
+        objects_count: prepared.snapshot.objects.len() as u64,
         objects,
-        schemas_count: count("schemas"),
+        schemas_count: schemas,
         columns: count("columns"),
         columns_count: count("columns"),
         indexes: count("indexes"),
         foreign_keys: count("foreign_keys"),
         constraints: count("constraints"),
         view_dependencies: count("view_dependencies"),
-        inferred_relationships: count("inferred_relationships"),
+        inferred_relationships: inferred,
         carried_over,
         changes: prepared.changes,
         warnings: prepared.warnings.clone(),
     })
-}
-
-fn count_rows(tx: &Transaction<'_>, run_id: i64) -> HarvestResult<HashMap<&'static str, u64>> {
-    let by_run = ["schemas", "foreign_keys", "inferred_relationships"];
-    let by_object = [
-        ("columns", "object_id"),
-        ("indexes", "object_id"),
-        ("constraints", "object_id"),
-        ("view_dependencies", "view_object_id"),
-    ];
-    let mut out = HashMap::new();
-    for table in by_run {
-        let sql = format!("SELECT COUNT(*) FROM {table} WHERE run_id = ?1");
-        out.insert(table, tx.query_row(&sql, [run_id], |r| r.get::<_, i64>(0)).db()?.unsigned_abs());
-    }
-    for (table, column) in by_object {
-        let sql = format!(
-            "SELECT COUNT(*) FROM objects o JOIN {table} t ON t.{column} = o.object_id WHERE o.run_id = ?1"
-        );
-        out.insert(table, tx.query_row(&sql, [run_id], |r| r.get::<_, i64>(0)).db()?.unsigned_abs());
-    }
-    Ok(out)
 }

@@ -6,6 +6,7 @@ use harvest::{Dialect, HarvestResult, ObjectMeta};
 use rusqlite::Connection;
 
 use crate::catalog::Catalog;
+use crate::content;
 use crate::derive::derive;
 use crate::fail::{self, StoreResult};
 use crate::keys::{ObjectRef, object_key, parse_object_key};
@@ -183,38 +184,43 @@ fn scored_pair(
 fn key_tables(c: &Connection, run_id: i64) -> HarvestResult<Vec<TableModel>> {
     let mut statement = c
         .prepare_cached(
-            "SELECT o.schema_name, o.object_name, c.column_name, c.type_family, c.column_type, c.collation, c.is_pk
-               AND 1 = (SELECT COUNT(*) FROM columns k WHERE k.object_id = o.object_id AND k.is_pk), c.is_indexed,
-               c.is_id_like, o.object_id
-             FROM objects o JOIN columns c ON c.object_id = o.object_id
-             WHERE o.run_id = ?1 AND o.object_type = 'table' AND o.object_subtype <> 'partition' AND c.is_unique
-             ORDER BY o.object_id, c.ordinal_pos",
+            "SELECT c.schema_name, c.object_name, c.detail FROM run_objects r
+             JOIN contents c ON c.content_id = r.content_id
+             WHERE r.run_id = ?1 AND c.object_type = 'table' AND c.object_subtype <> 'partition' ORDER BY r.object_id",
         )
         .db()?;
     let mut rows = statement.query([run_id]).db()?;
     let mut out: Vec<TableModel> = Vec::new();
-    let mut last = 0;
     while let Some(r) = rows.next().db()? {
-        let id: i64 = r.get(9).db()?;
-        if id != last {
-            last = id;
-            let (schema, name): (String, String) = (r.get(0).db()?, r.get(1).db()?);
-            out.push(TableModel { tokens: singular_tokens(&name), schema, name, ..TableModel::default() });
-        }
-        let name: String = r.get(2).db()?;
-        if let Some(table) = out.last_mut() {
-            table.columns.push(ColumnModel {
-                tokens: singular_tokens(&name),
-                name,
-                family: r.get(3).db()?,
-                column_type: r.get::<_, String>(4).db()?.to_lowercase(),
-                collation: r.get(5).db()?,
-                is_pk: r.get(6).db()?,
+        let detail = r.get_ref(2).db()?.as_str().map_err(rusqlite::Error::from).db()?;
+        let columns = content::columns(detail)?;
+        let key_columns = columns.iter().filter(|c| c.flags.is_pk).count();
+        let keys: Vec<ColumnModel> = columns
+            .into_iter()
+            .filter(|c| c.flags.is_unique)
+            .map(|c| ColumnModel {
+                tokens: singular_tokens(&c.meta.name),
+                family: c.family,
+                column_type: c.meta.column_type.to_lowercase(),
+                collation: c.meta.collation,
+                is_pk: c.flags.is_pk && key_columns == 1,
                 is_unique: true,
-                is_indexed: r.get(7).db()?,
-                is_id_like: r.get(8).db()?,
-            });
+                is_indexed: c.flags.is_indexed,
+                is_id_like: c.flags.is_id_like,
+                name: c.meta.name,
+            })
+            .collect();
+        if keys.is_empty() {
+            continue;
         }
+        let (schema, name): (String, String) = (r.get(0).db()?, r.get(1).db()?);
+        out.push(TableModel {
+            tokens: singular_tokens(&name),
+            schema,
+            name,
+            columns: keys,
+            ..TableModel::default()
+        });
     }
     Ok(out)
 }

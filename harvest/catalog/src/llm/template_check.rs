@@ -23,8 +23,8 @@ const CHECKS_MAX: i64 = 1_000;
 /// Whether an object of the template has changed or is gone in the run.
 pub(crate) fn is_stale(c: &Connection, run_id: i64, template_id: i64) -> HarvestResult<bool> {
     c.prepare_cached(
-        "SELECT EXISTS(SELECT 1 FROM llm_template_objects t LEFT JOIN objects o ON o.object_uid = t.object_uid
-           AND o.run_id = ?2 WHERE t.template_id = ?1 AND (o.content_hash IS NULL OR o.content_hash <> t.object_hash))",
+        "SELECT EXISTS(SELECT 1 FROM llm_template_objects t WHERE t.template_id = ?1 AND NOT EXISTS (SELECT 1 FROM objects o
+           WHERE o.object_uid = t.object_uid AND o.run_id = ?2 AND o.content_hash = t.object_hash))",
     )
     .db()?
     .query_row((template_id, run_id), |r| r.get(0))

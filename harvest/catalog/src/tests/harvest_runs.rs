@@ -227,7 +227,8 @@ const COMPARABLE: &[&str] = &[
        JOIN objects o ON o.object_id = r.child_object_id JOIN objects p ON p.object_id = r.parent_object_id
        WHERE r.run_id = $",
     "SELECT o.object_uid, profile_kind, profile_json FROM profiles p JOIN objects o USING (object_id) WHERE o.run_id = $",
-    "SELECT object_key, name_tokens, columns_blob, comment, tags FROM fts_objects WHERE run_id = $",
+    "SELECT object_key, name_tokens, columns_blob, comment, tags FROM fts_objects f
+       JOIN objects o ON o.content_id = f.rowid WHERE o.run_id = $",
 ];
 
 #[test]

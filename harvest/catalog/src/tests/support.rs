@@ -35,7 +35,7 @@ impl Source {
         names.sort();
         names.dedup();
         let schemas = names.into_iter().map(|name| SchemaMeta { name, ..SchemaMeta::default() }).collect();
-        Self { snapshot: MetadataSnapshot { schemas, objects, warnings: Vec::new() }, fail_at: None }
+        Self { snapshot: MetadataSnapshot { schemas, objects, ..MetadataSnapshot::default() }, fail_at: None }
     }
 }
 

@@ -87,8 +87,39 @@ fn own_words<'t, 's>(item: &'t [Token<'s>]) -> impl Iterator<Item = (usize, &'t 
     })
 }
 
+/// Whether the text holds an ASCII word somewhere, even within another one: cheap, and never a false no.
+fn mentions(sql: &str, word: &str) -> bool {
+    let (text, word) = (sql.as_bytes(), word.as_bytes());
+    text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+}
+
+/// Whether a table may have a foreign key.
+pub(super) fn mentions_references(sql: &str) -> bool {
+    mentions(sql, "references")
+}
+
+/// Whether a table may have a column that hides its rowid.
+pub(super) fn mentions_rowid(sql: &str) -> bool {
+    // `rowid` and `_rowid_` are the other two, and neither holds an `oid`.
+    mentions(sql, "rowid") || mentions(sql, "oid")
+}
+
+/// Whether the table declares a primary key.
+pub(super) fn primary_key(sql: &str) -> bool {
+    let mut words = Lexer::new(sql, LexMode::of(DialectName::Sqlite)).filter(|t| !t.kind.is_blank());
+    let mut before = false;
+    words.any(|token| {
+        let both = before && token.is_word("key");
+        before = token.is_word("primary");
+        both
+    })
+}
+
 /// Whether the table is declared WITHOUT ROWID.
 pub(super) fn without_rowid(sql: &str) -> bool {
+    if !mentions(sql, "without") {
+        return false;
+    }
     let tokens = tokens(sql);
     tokens.windows(2).any(|pair| pair[0].is_word("without") && pair[1].is_word("rowid"))
 }
@@ -104,6 +135,9 @@ pub(super) fn module(sql: &str) -> Option<String> {
 pub(super) fn describe_columns(object: &mut ObjectMeta) {
     let Some(sql) = object.definition.clone() else { return };
     let interesting = ["collate", "generated", "as", "autoincrement"];
+    if !interesting.iter().any(|word| mentions(&sql, word)) {
+        return;
+    }
     let tokens = tokens(&sql);
     if !tokens.iter().any(|t| interesting.iter().any(|w| t.is_word(w))) {
         return;
@@ -131,7 +165,9 @@ pub(super) fn describe_columns(object: &mut ObjectMeta) {
 
 /// CHECK constraints of a table, named by their CONSTRAINT or `check_N`.
 pub(super) fn checks(object: &ObjectMeta) -> Vec<ConstraintMeta> {
-    let Some(sql) = object.definition.as_deref() else { return Vec::new() };
+    let Some(sql) = object.definition.as_deref().filter(|sql| mentions(sql, "check")) else {
+        return Vec::new();
+    };
     let tokens = tokens(sql);
     if !tokens.iter().any(|t| t.is_word("check")) {
         return Vec::new();

@@ -9,7 +9,7 @@ use harvest::{
 };
 use rusqlite::{Connection, Row, params};
 
-use super::{ddl, sizes};
+use super::{ddl, sizes, state};
 use crate::errors::mapped;
 
 /// Objects between two reports of progress.
@@ -51,20 +51,25 @@ pub(crate) fn read(
         warnings: Vec::new(),
     };
     reading.objects(request)?;
-    if request.depth == MetadataDepth::Full {
+    let whole = request.depth == MetadataDepth::Full && request.object.is_none() && !request.include_system;
+    let token = if whole { Some(state::token(db)?) } else { None };
+    let unchanged = token.is_some() && token == request.known_token;
+    if unchanged {
+        reading.estimates_alone()?;
+    } else if request.depth == MetadataDepth::Full {
         reading.columns()?;
         reading.indexes()?;
-    }
-    sizes::estimate(db, &mut reading.objects, &mut reading.warnings)?;
-    if request.depth == MetadataDepth::Full {
+        sizes::estimate(db, &mut reading.objects, &mut reading.warnings)?;
         reading.foreign_keys()?;
         reading.constraints()?;
         reading.definitions()?;
+    } else {
+        sizes::estimate(db, &mut reading.objects, &mut reading.warnings)?;
     }
     let Reading { mut objects, warnings, .. } = reading;
     objects
         .sort_by(|a, b| (a.object_type, &a.name, &a.signature).cmp(&(b.object_type, &b.name, &b.signature)));
-    Ok(MetadataSnapshot { schemas, objects, warnings })
+    Ok(MetadataSnapshot { schemas, objects, warnings, token, unchanged })
 }
 
 impl Reading<'_> {
@@ -185,6 +190,36 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Rows and bytes of objects whose parts are known from an earlier read; what is needed for them is read and dropped.
+    fn estimates_alone(&mut self) -> HarvestResult<()> {
+        let mut names = state::indexes(self.db)?;
+        for place in 0..self.objects.len() {
+            let object = &mut self.objects[place];
+            if object.subtype != "base" {
+                if object.object_type == ObjectType::View || object.subtype == "virtual" {
+                    // A broken one is told every time.
+                    self.columns_alone(place);
+                }
+                continue;
+            }
+            let sql = object.definition.as_deref().unwrap_or_default();
+            let index = |name: String| IndexMeta { name, ..IndexMeta::default() };
+            object.indexes = names.remove(&object.name).unwrap_or_default().into_iter().map(index).collect();
+            if object.indexes.is_empty() && ddl::primary_key(sql) {
+                object.indexes.push(index("PRIMARY".to_owned()));
+            }
+            if ddl::mentions_rowid(sql) {
+                self.columns_alone(place);
+            }
+        }
+        sizes::estimate(self.db, &mut self.objects, &mut self.warnings)?;
+        for object in &mut self.objects {
+            object.columns = Vec::new();
+            object.indexes = Vec::new();
+        }
+        Ok(())
+    }
+
     fn columns_alone(&mut self, place: usize) {
         let name = self.objects[place].name.clone();
         let read = |object: &mut ObjectMeta| -> rusqlite::Result<()> {
@@ -237,6 +272,9 @@ impl Reading<'_> {
 
     fn foreign_keys(&mut self) -> HarvestResult<()> {
         self.watch.stage(MetadataStage::ForeignKeys, 0)?;
+        if !self.objects.iter().any(|o| o.definition.as_deref().is_some_and(ddl::mentions_references)) {
+            return Ok(());
+        }
         let sql = "SELECT l.name, f.id, f.\"table\", f.\"from\", f.\"to\", f.on_update, f.on_delete, f.seq \
                    FROM pragma_table_list l JOIN pragma_foreign_key_list(l.name) f \
                    WHERE l.schema = 'main' AND l.type = 'table' AND (?1 IS NULL OR l.name = ?1)";

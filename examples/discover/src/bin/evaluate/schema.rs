@@ -36,7 +36,7 @@ impl MetadataSource for Case {
         let mut names: Vec<String> = self.objects.iter().map(|o| o.schema.clone()).collect();
         names.dedup();
         let schemas = names.into_iter().map(|name| SchemaMeta { name, ..SchemaMeta::default() }).collect();
-        Ok(MetadataSnapshot { schemas, objects: self.objects.clone(), warnings: Vec::new() })
+        Ok(MetadataSnapshot { schemas, objects: self.objects.clone(), ..MetadataSnapshot::default() })
     }
 }
 
