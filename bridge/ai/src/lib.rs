@@ -5,6 +5,7 @@ mod detector;
 mod discover;
 mod errors;
 mod genai;
+mod linking;
 mod nl2sql;
 mod prefix;
 mod rag;
@@ -19,6 +20,7 @@ pub use discover::{
 };
 pub use errors::ai_tool_error;
 pub use genai::{GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, genai_family};
+pub use linking::{LinkRequest, Linked, LinkedRelation, SchemaLinker};
 pub use nl2sql::Nl2SqlConfig;
 pub use prefix::{GatewaySelect, PrefixAnswers};
 pub use rag::{rag_scopes, rag_tools};

@@ -133,8 +133,11 @@ fn scoped(ask: &Ask<'_>, args: &ConvertArgs, started: Instant) -> ToolResult<Rep
     let ms = if args.max_latency_ms == 0 { config.timeout_ms } else { args.max_latency_ms };
     let own = started + Duration::from_millis(ms);
     let until = ask.call.cx.deadline.map_or(own, |other| own.min(other));
+    let embedder = ask.deps.service.embedder();
     let found = Question {
         catalog,
+        linker: &ask.deps.linker,
+        embedder: Some(embedder.as_ref()),
         run: &run,
         relations: &relations,
         text,

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use mcp_tools::ToolDeps;
 
 use super::history::AiHistory;
+use crate::linking::SchemaLinker;
 use crate::nl2sql::Nl2SqlConfig;
 
 /// Everything that the tools need. Cheap to clone.
@@ -27,6 +28,8 @@ pub struct AiDeps {
     pub history: Arc<AiHistory>,
     /// Settings of text to SQL, swapped while it runs.
     pub nl2sql: Arc<ArcSwap<Nl2SqlConfig>>,
+    /// Finds the tables of a question.
+    pub linker: Arc<SchemaLinker>,
 }
 
 impl AiDeps {
@@ -38,7 +41,8 @@ impl AiDeps {
         detector: Arc<Detector>,
         history: Arc<AiHistory>,
     ) -> Self {
-        Self { tools, model: Arc::new(service.clone()), service, detector, history, nl2sql: Arc::default() }
+        let (nl2sql, linker) = (Arc::default(), Arc::default());
+        Self { tools, model: Arc::new(service.clone()), service, detector, history, nl2sql, linker }
     }
 
     /// Puts another model in place of the service's providers.

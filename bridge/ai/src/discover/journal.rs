@@ -90,6 +90,9 @@ impl<'a> Journal<'a> {
             if let Some(spent) = payload.get("spent") {
                 self.spent.set(DiscoverSpent::from_json(spent));
             }
+            let count = |key: &str| payload.get(key).and_then(Value::as_u64).unwrap_or_default();
+            self.refused.set(count("refused"));
+            self.unanswered.set(count("unanswered"));
         }
         if is_ours {
             self.agent_run_id = agent_run_id;
@@ -109,6 +112,8 @@ impl<'a> Journal<'a> {
         payload.insert("by".to_owned(), json!(PROMPT_HASH));
         payload.insert("step".to_owned(), json!(step));
         payload.insert("spent".to_owned(), self.spent.get().to_json());
+        payload.insert("refused".to_owned(), json!(self.refused.get()));
+        payload.insert("unanswered".to_owned(), json!(self.unanswered.get()));
         self.append("decision", &payload)?;
         self.done.borrow_mut().insert(step.to_owned(), Value::Object(payload));
         Ok(())

@@ -61,7 +61,13 @@ pub(crate) fn run(hands: &Hands<'_>, call: &LlmToolCall, allowed: bool) -> Resul
         args.insert("limit".to_owned(), json!(10));
     }
     let answer = match hands.call(lookup.tool, Value::Object(args)) {
-        Ok(answer) => answer.to_string(),
+        Ok(mut answer) => {
+            // How long the look-up took says nothing of the object, and would make the same question another one.
+            if let Some(map) = answer.as_object_mut() {
+                map.remove("stats");
+            }
+            answer.to_string()
+        }
         Err(error) => json!({"error": error.code.as_str(), "message": error.message}).to_string(),
     };
     Ok(answer.chars().take(ANSWER_CHARS_MAX).collect())

@@ -1,21 +1,15 @@
-//! Which objects and examples a question is about: words against the catalog, then along keys; no model is asked.
+//! Which objects and examples a question is about: the linker's relations and what agents recorded; no model is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ai_core::Embedder;
 use harvest::{HarvestResult, ObjectMeta};
 use harvest_catalog::{
-    Catalog, Direction, ListObjectsRequest, LlmSearchHit, LlmSearchRequest, ObjectRef, RecordKind,
-    RelationshipFilter, RunInfo, SearchRequest, object_key, parse_object_key, question_norm,
+    Catalog, ListObjectsRequest, LlmSearchHit, LlmSearchRequest, RecordKind, RunInfo, parse_object_key,
 };
 
-/// Words of a question that are looked up.
-const TERMS_MAX: usize = 32;
-/// Objects that one word may bring.
-const HITS_MAX: usize = 30;
-/// Best objects whose keys are followed.
-const FOLLOWED_MAX: usize = 8;
-/// Weakest inferred reference that is followed.
-const CONFIDENCE_MIN: f64 = 0.6;
+use crate::linking::{LinkRequest, SchemaLinker};
+
 /// Relations of a run that are known by name.
 const RELATIONS_MAX: usize = 20_000;
 /// Records of agents that are looked at.
@@ -93,6 +87,8 @@ impl Found {
 /// Where to look.
 pub(super) struct Question<'a> {
     pub(super) catalog: &'a Catalog,
+    pub(super) linker: &'a SchemaLinker,
+    pub(super) embedder: Option<&'a dyn Embedder>,
     pub(super) run: &'a RunInfo,
     pub(super) relations: &'a Relations,
     pub(super) text: &'a str,
@@ -105,42 +101,32 @@ pub(super) struct Question<'a> {
 
 impl Question<'_> {
     pub(super) fn search(&self) -> HarvestResult<Found> {
-        let norm = question_norm(self.text);
-        let terms: BTreeSet<&str> = norm.split(' ').filter(|term| !term.is_empty()).take(TERMS_MAX).collect();
+        let mut request = LinkRequest::new(&self.run.target_id, self.run.run_id, self.text);
+        request.schema = self.schema;
+        request.limit = self.tables_max;
+        let linked = self.linker.link(self.catalog, &request, self.embedder)?;
+        let known = |(schema, name): (String, String)| self.relations.find(&schema, &name).cloned();
         let mut scores: BTreeMap<Name, f64> = BTreeMap::new();
-        let mut linked = Vec::new();
-        for term in terms {
-            let names = self.term(term, &mut scores)?;
-            linked.push((term.to_owned(), names));
+        for relation in linked.relations {
+            if let Some(name) = known((relation.schema, relation.name)) {
+                scores.insert(name, relation.score);
+            }
         }
+        let words = linked
+            .words
+            .into_iter()
+            .map(|(word, names)| (word, names.into_iter().filter_map(known).collect()));
+        let terms = words.collect();
         let examples = self.records(&mut scores)?;
         let chosen = match self.pinned {
             Some(names) => names.to_vec(),
-            None => self.choose(scores)?,
+            None => self.choose(scores),
         };
         let mut objects = Vec::new();
         for (schema, name) in chosen.into_iter().take(self.tables_max) {
             objects.push(self.catalog.object_meta(self.run.run_id, &schema, &name)?);
         }
-        Ok(Found { objects, examples, terms: linked })
-    }
-
-    /// Adds what one word brings; a word that many objects hold tells little of each.
-    fn term(&self, term: &str, scores: &mut BTreeMap<Name, f64>) -> HarvestResult<BTreeSet<Name>> {
-        let mut request = SearchRequest::new(self.run.run_id, &self.run.target_id, format!("{term}*"));
-        request.schema_name = self.schema.map(str::to_owned);
-        request.include_definition_hits = false;
-        request.limit = HITS_MAX;
-        let hits = self.catalog.search(&request)?.results;
-        let weight = 1.0 / (hits.len().max(1) as f64).sqrt();
-        let mut names = BTreeSet::new();
-        for hit in hits {
-            let Some(name) = self.relations.find(&hit.schema_name, &hit.object_name) else { continue };
-            let by_name = hit.matched_in.iter().any(|place| place == "name");
-            *scores.entry(name.clone()).or_default() += weight * hit.score * if by_name { 2.0 } else { 1.0 };
-            names.insert(name.clone());
-        }
-        Ok(names)
+        Ok(Found { objects, examples, terms })
     }
 
     /// Templates as examples; what agents recorded of objects counts for these.
@@ -162,69 +148,20 @@ impl Question<'_> {
         Ok(hits.into_iter().filter(usable).take(self.examples_max.max(1)).collect())
     }
 
-    /// The best, their neighbours along keys, and in a small schema all the rest.
-    fn choose(&self, scores: BTreeMap<Name, f64>) -> HarvestResult<Vec<Name>> {
+    /// The best, and in a small schema all the rest.
+    fn choose(&self, scores: BTreeMap<Name, f64>) -> Vec<Name> {
         let mut ranked: Vec<(Name, f64)> = scores.into_iter().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let ranked: Vec<Name> = ranked.into_iter().map(|(name, _)| name).collect();
-        let mut chosen: Vec<Name> = Vec::new();
-        let push = |name: &Name, chosen: &mut Vec<Name>| {
-            if !chosen.contains(name) {
-                chosen.push(name.clone());
-            }
-        };
-        for name in ranked.iter().take(FOLLOWED_MAX) {
-            push(name, &mut chosen);
-        }
-        for name in ranked.iter().take(FOLLOWED_MAX) {
-            for neighbour in self.neighbours(name)? {
-                push(&neighbour, &mut chosen);
-            }
-        }
-        for name in &ranked {
-            push(name, &mut chosen);
-        }
+        let mut chosen: Vec<Name> = ranked.into_iter().map(|(name, _)| name).collect();
         let all = self.relations.of_schema(self.schema);
         if all.len() <= self.tables_max {
             for name in all {
-                push(name, &mut chosen);
+                if !chosen.contains(name) {
+                    chosen.push(name.clone());
+                }
             }
         }
         chosen.truncate(self.tables_max);
-        Ok(chosen)
-    }
-
-    fn neighbours(&self, name: &Name) -> HarvestResult<Vec<Name>> {
-        let object = ObjectRef { object_key: Some(object_key(&name.0, &name.1)), ..ObjectRef::default() };
-        let filter = RelationshipFilter {
-            direction: Direction::Both,
-            min_confidence: CONFIDENCE_MIN,
-            ..RelationshipFilter::default()
-        };
-        // A key that is no longer unique (a table and a sequence of one name) has no neighbours here.
-        let Ok(links) =
-            self.catalog.get_relationships(&self.run.target_id, self.run.run_id, &object, &filter)
-        else {
-            return Ok(Vec::new());
-        };
-        let mut found: Vec<Name> = Vec::new();
-        for key in &links.foreign_keys {
-            found.push((key.parent_schema.clone(), key.parent_object.clone()));
-            if let (Some(schema), Some(child)) = (&key.child_schema, &key.child_object) {
-                found.push((schema.clone(), child.clone()));
-            }
-        }
-        let ends = links
-            .inferred_relationships
-            .iter()
-            .flat_map(|link| [&link.child, &link.parent])
-            .chain(links.llm_relationships.iter().flat_map(|link| [&link.child, &link.parent]));
-        for end in ends {
-            if let Ok((Some(schema), name)) = parse_object_key(&end.object_key) {
-                found.push((schema, name));
-            }
-        }
-        let known = |(schema, name): Name| self.relations.find(&schema, &name).cloned();
-        Ok(found.into_iter().filter_map(known).filter(|other| other != name).collect())
+        chosen
     }
 }
