@@ -1,18 +1,20 @@
 //! The `genai-*` variables as one value: set, read back, and turned into the settings of each part; it applies nothing.
 
 mod family;
+mod providers;
 mod table;
 
 use std::collections::BTreeMap;
 
 use ai_core_anomaly::{DetectorConfig, ExemptUser, LogSql, Mode, RateAction};
-use ai_core_llm::{LlmConfig, resolve_secret};
+use ai_core_llm::{LlmConfig, ProviderRow, SecretResolver, resolve_secret};
 use ai_core_rag::RagLimits;
 use mcp_config::VariableDef;
 
 use crate::nl2sql::Nl2SqlConfig;
 
 pub use family::{GenaiApply, genai_family};
+pub use providers::ProviderState;
 pub use table::{GENAI_ALIASES, GENAI_VARIABLES};
 
 /// Variables of the model side whose default means that the operator has set none.
@@ -81,7 +83,14 @@ impl GenaiConfig {
             def.normalise(value).map_err(|expected| format!("genai-{}: expected {expected}", def.name))?;
         let mut values = self.values.clone();
         values.insert(def.name, normal);
-        *self = Self::of(values)?;
+        let providers = std::mem::take(&mut self.llm.providers);
+        match Self::resolved(values, providers.clone(), None) {
+            Ok(config) => *self = config,
+            Err(fault) => {
+                self.llm.providers = providers;
+                return Err(fault);
+            }
+        }
         Ok(())
     }
 
@@ -99,10 +108,20 @@ impl GenaiConfig {
     /// # Errors
     /// As [`set`](Self::set), every fault named.
     pub fn of(values: BTreeMap<&'static str, String>) -> Result<Self, String> {
+        Self::resolved(values, Vec::new(), None)
+    }
+
+    /// The settings of these variables and providers; `profiles` knows the secrets behind `profile:` references.
+    pub(crate) fn resolved(
+        values: BTreeMap<&'static str, String>,
+        providers: Vec<ProviderRow>,
+        profiles: Option<&dyn SecretResolver>,
+    ) -> Result<Self, String> {
         let mut config = Self::default();
+        config.llm.providers = providers;
         let mut faults = Vec::new();
         for (name, value) in &values {
-            if let Err(fault) = config.act(name, value) {
+            if let Err(fault) = config.act(name, value, profiles) {
                 faults.push(fault);
             }
         }
@@ -119,7 +138,12 @@ impl GenaiConfig {
         Ok(config)
     }
 
-    fn act(&mut self, name: &'static str, value: &str) -> Result<(), String> {
+    fn act(
+        &mut self,
+        name: &'static str,
+        value: &str,
+        profiles: Option<&dyn SecretResolver>,
+    ) -> Result<(), String> {
         let default = variable(name).map_or("", |def| def.default);
         if UNSET_AT_DEFAULT.contains(&name) && value == default {
             return Ok(());
@@ -140,16 +164,21 @@ impl GenaiConfig {
             "query_history_enabled" => self.history_enabled = value == "true",
             "query_history_max_rows" => self.history_rows_max = size(number()?),
             "query_history_ttl_s" => self.history_ttl_s = number()?,
-            _ => return self.act_llm(name, value),
+            _ => return self.act_llm(name, value, profiles),
         }
         Ok(())
     }
 
-    fn act_llm(&mut self, name: &'static str, value: &str) -> Result<(), String> {
+    fn act_llm(
+        &mut self,
+        name: &'static str,
+        value: &str,
+        profiles: Option<&dyn SecretResolver>,
+    ) -> Result<(), String> {
         let secret = variable(name).is_some_and(VariableDef::is_secret);
         let known = if secret {
             let text =
-                resolve_secret(value, true, None).map_err(|e| format!("genai-{name}: {}", e.message))?;
+                resolve_secret(value, true, profiles).map_err(|e| format!("genai-{name}: {}", e.message))?;
             self.llm.set_variable(name, text.expose())?
         } else {
             self.llm.set_variable(name, value)?

@@ -12,16 +12,16 @@ mod rag;
 mod rows;
 
 pub use ai::{AiDeps, AiHistory, HistoryRow, ai_scopes, ai_tools};
-pub use detector::{DETECTOR_ORDER, DetectorHook};
+pub use detector::{DETECTOR_ORDER, DetectorHook, detector_metrics, detector_mode};
 pub use discover::{
     DiscoverBudget, DiscoverOptions, DiscoverOutcome, DiscoverProgress, DiscoverSpent, DiscoverStage,
     Discovery, DomainFact, Facts, KeyFact, KeyOrigin, MemberFact, MetricFact, ObjectFact, QuestionFact,
     SummaryFact,
 };
 pub use errors::ai_tool_error;
-pub use genai::{GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, genai_family};
+pub use genai::{GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, ProviderState, genai_family};
 pub use linking::{LinkRequest, Linked, LinkedRelation, SchemaLinker};
-pub use nl2sql::Nl2SqlConfig;
+pub use nl2sql::{Nl2SqlAnswers, Nl2SqlConfig};
 pub use prefix::{GatewaySelect, PrefixAnswers};
 pub use rag::{rag_scopes, rag_tools};
 pub use rows::GatewayConnector;

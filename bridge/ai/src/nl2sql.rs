@@ -4,6 +4,7 @@ mod args;
 mod literals;
 mod prompt;
 mod retrieve;
+mod seam;
 mod verify;
 
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use serde_json::{Map, Value, json};
 
 use crate::ai::{Ask, HistoryRow, Reply, Usage, bad, cached_word, usage_of};
 use crate::errors::ai_tool_error;
+
+pub use seam::Nl2SqlAnswers;
 
 pub(crate) use args::{ConvertAnswer, ConvertArgs};
 use args::{Debug, Gate, Parts, RunArg};

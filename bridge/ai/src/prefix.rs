@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ai_core::{AiError, AiErrorCode, AiResult, CallContext};
 use ai_core_llm::{JsonOps, LlmService, OpRows, ReadOnlySql, SelectRequest, SelectRows, parse_prefix};
-use harvest::{ColType, Column, HarvestCode, HarvestError, HarvestResult, Value, ValueCollector};
+use harvest::{ColType, Column, HarvestCode, HarvestError, HarvestResult, Protocol, Value, ValueCollector};
 use harvest_gateway::{CallScope, Gateway, PreQueryContext, PrefixHook, Reply, RowSet, StatementRequest};
 
 use crate::errors::harvest_ai_error;
@@ -44,15 +44,44 @@ const PREFIXES: &[&str] = &[
 pub struct PrefixAnswers {
     service: LlmService,
     ops: JsonOps,
-    target_id: String,
+    select: Option<GatewaySelect>,
+    targets: Vec<(Protocol, String)>,
     running: Arc<AtomicUsize>,
 }
 
 impl PrefixAnswers {
-    /// A hook over `ops`; `service` is asked for who may use prefixes, `target_id` is the target of `NL2SQL:`.
+    /// A hook over `ops`; `service` is asked for who may use prefixes.
     #[must_use]
-    pub fn new(service: LlmService, ops: JsonOps, target_id: impl Into<String>) -> Self {
-        Self { service, ops, target_id: target_id.into(), running: Arc::new(AtomicUsize::new(0)) }
+    pub fn new(service: LlmService, ops: JsonOps) -> Self {
+        Self { service, ops, select: None, targets: Vec::new(), running: Arc::new(AtomicUsize::new(0)) }
+    }
+
+    /// `document_from_sql` runs through `select`, on the session's target and schema unless the operation names others.
+    #[must_use]
+    pub fn with_select(mut self, select: GatewaySelect) -> Self {
+        self.select = Some(select);
+        self
+    }
+
+    /// Sessions of `protocol` are in front of this target: `NL2SQL:` and `document_from_sql` mean it.
+    #[must_use]
+    pub fn with_target(mut self, protocol: Protocol, target_id: impl Into<String>) -> Self {
+        self.targets.push((protocol, target_id.into()));
+        self
+    }
+
+    fn target_of(&self, protocol: Protocol) -> &str {
+        self.targets.iter().find(|(of, _)| *of == protocol).map_or("", |(_, target_id)| target_id)
+    }
+
+    /// The operations as this session may run them.
+    fn ops_for(&self, context: &PreQueryContext<'_>, target_id: &str) -> JsonOps {
+        match &self.select {
+            Some(select) => {
+                self.ops.clone().with_sql(Arc::new(select.for_session(target_id, context.schema())))
+            }
+            None => self.ops.clone(),
+        }
     }
 
     fn check(&self, user: &str) -> HarvestResult<()> {
@@ -99,13 +128,14 @@ impl PrefixHook for PrefixAnswers {
             let message = "the prefix query cannot be read";
             return reply.fail(HarvestError::new(HarvestCode::InvalidArgument, message));
         };
-        let operation = query.operation(context.schema(), &self.target_id);
+        let target_id = self.target_of(context.protocol());
+        let operation = query.operation(context.schema(), target_id);
         let place = Place(Arc::clone(&self.running));
         if place.0.fetch_add(1, Ordering::AcqRel) >= RUNNING_MAX {
             let message = format!("{RUNNING_MAX} prefix queries are in work: try again later");
             return reply.fail(HarvestError::new(HarvestCode::Unavailable, message));
         }
-        let (ops, call) = (self.ops.clone(), CallContext::new(context.user()));
+        let (ops, call) = (self.ops_for(context, target_id), CallContext::new(context.user()));
         // A thread that cannot start drops the reply, which the waiting side sees as UNAVAILABLE.
         drop(std::thread::Builder::new().name("prefix query".to_owned()).spawn(move || {
             let _place = place;
@@ -153,13 +183,25 @@ fn ai_harvest_error(error: AiError) -> HarvestError {
 #[derive(Clone)]
 pub struct GatewaySelect {
     gateway: Arc<Gateway>,
+    target_id: String,
+    schema: String,
 }
 
 impl GatewaySelect {
     /// A reader over the targets of `gateway`.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway }
+        Self { gateway, target_id: String::new(), schema: String::new() }
+    }
+
+    /// The same reader for a session: what a request leaves open is this target and, on it, this schema.
+    #[must_use]
+    pub fn for_session(&self, target_id: &str, schema: &str) -> Self {
+        Self {
+            gateway: Arc::clone(&self.gateway),
+            target_id: target_id.to_owned(),
+            schema: schema.to_owned(),
+        }
     }
 }
 
@@ -172,10 +214,13 @@ impl std::fmt::Debug for GatewaySelect {
 impl ReadOnlySql for GatewaySelect {
     fn select(&self, request: &SelectRequest, call: &CallContext) -> AiResult<SelectRows> {
         let named = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let own_target = request.target_id.is_empty() || request.target_id == self.target_id;
+        let target_id = if own_target { &self.target_id } else { &request.target_id };
+        // A session's schema says nothing about another target.
+        let schema = if request.schema.is_empty() && own_target { &self.schema } else { &request.schema };
         let mut scope = CallScope::new(TOOL, &call.caller);
         scope.deadline = call.deadline.map(|deadline| deadline.instant());
-        let mut statement =
-            StatementRequest::new(request.sql.clone()).on(named(&request.target_id), named(&request.schema));
+        let mut statement = StatementRequest::new(request.sql.clone()).on(named(target_id), named(schema));
         statement.rows_max = Some(request.rows_max);
         let mut sink = ValueCollector::new(request.rows_max, request.bytes_max);
         self.gateway.run_into(&statement, &scope, &mut sink).map_err(harvest_ai_error)?;
@@ -216,7 +261,6 @@ fn text(value: Value) -> Option<String> {
 mod tests {
     use super::*;
     use ai_core_llm::{HostModels, LlmConfig, LlmDeps};
-    use harvest::Protocol;
     use harvest_gateway::HookRegistry;
     use std::time::{Duration, Instant};
 
@@ -229,7 +273,7 @@ mod tests {
             LlmService::start(config, LlmDeps::default(), HostModels::default()).expect("the service starts");
         let ops = JsonOps::new(service.clone());
         let registry = HookRegistry::new();
-        let _hook = registry.prefix(0, Arc::new(PrefixAnswers::new(service.clone(), ops, "main")));
+        let _hook = registry.prefix(0, Arc::new(PrefixAnswers::new(service.clone(), ops)));
         let context = PreQueryContext::builder(sql.as_bytes(), "ann", "shop", Protocol::Mysql).build();
         let answer = registry
             .answer_prefix(&context)

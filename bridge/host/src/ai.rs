@@ -1,17 +1,21 @@
 //! The AI side as part of a host: model service, detector in front of every statement, tools, variables; it asks and judges nothing itself.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ai_core_anomaly::{Detector, LexicalEmbedder, Maintenance, SystemClock};
 use ai_core_embed::HashedEmbedder;
-use ai_core_llm::{HostModels, JournalStore, LlmDeps, LlmService};
-use bridge_ai::{AiDeps, AiHistory, DETECTOR_ORDER, DetectorHook, GenaiApply, GenaiConfig};
+use ai_core_llm::{HostModels, JournalStore, LlmDeps, LlmService, SecretResolver, SecretString};
+use bridge_ai::{AiDeps, AiHistory, DETECTOR_ORDER, DetectorHook, GenaiApply, GenaiConfig, ProviderState};
 use harvest_gateway::{FailPolicy, Gateway, HookHandle};
+use mcp_config::{Candidate, ConfigResult};
 use mcp_tools::ToolDeps;
 
+use crate::ai_stats::{self, Counted};
 use crate::error::HostError;
+use crate::runtime::ConfigConsumer;
 
 /// The endpoint of models, detector and text to SQL.
 pub(crate) const AI: &str = "/mcp/ai";
@@ -103,11 +107,19 @@ impl AiSide {
 pub(crate) struct AiSwitch {
     latest: Mutex<GenaiConfig>,
     side: OnceLock<Arc<AiSide>>,
+    counted: OnceLock<Counted>,
+    /// Passwords of the running auth profiles: keys may name them.
+    profiles: Mutex<BTreeMap<String, SecretString>>,
 }
 
 impl AiSwitch {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { latest: Mutex::new(GenaiConfig::hosted()), side: OnceLock::new() })
+        Arc::new(Self {
+            latest: Mutex::new(GenaiConfig::hosted()),
+            side: OnceLock::new(),
+            counted: OnceLock::new(),
+            profiles: Mutex::default(),
+        })
     }
 
     /// The configuration that runs.
@@ -115,11 +127,25 @@ impl AiSwitch {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Further figures of `stats_genai_global`.
+    pub(crate) fn count_also(&self, counted: Counted) {
+        // A host opens its parts once.
+        let _ = self.counted.set(counted);
+    }
+
     /// Starts the AI side with what has arrived.
     pub(crate) fn start(&self, data_dir: &Path, tools: &ToolDeps) -> Result<Arc<AiSide>, HostError> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let side = Arc::new(AiSide::open(data_dir, &latest, tools)?);
         Ok(Arc::clone(self.side.get_or_init(|| side)))
+    }
+
+    /// Everything that is counted, by name.
+    pub(crate) fn rows(&self) -> Vec<(String, String)> {
+        let side = self.side.get().map(|side| ai_stats::side_rows(side, self.config().llm.threads));
+        let others = self.counted.get().map(Counted::rows);
+        let rows = side.into_iter().chain(others).flatten();
+        rows.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -133,43 +159,48 @@ impl GenaiApply for AiSwitch {
         Ok(())
     }
 
+    fn running(&self) -> Option<GenaiConfig> {
+        self.side.get().map(|_| self.config())
+    }
+
+    fn provider(&self, name: &str) -> Option<ProviderState> {
+        let (bridge, _) = self.side.get()?.deps.service.status();
+        let found = bridge.providers.iter().find(|provider| provider.name == name)?;
+        Some(ProviderState::new(found.breaker_open, found.attempts, found.failures))
+    }
+
+    fn profiles(&self) -> Option<&dyn SecretResolver> {
+        Some(self)
+    }
+
     fn status(&self) -> Vec<(String, String)> {
-        let Some(side) = self.side.get() else { return Vec::new() };
-        let (bridge, pool) = side.deps.service.status();
-        let (choice, stats) = (side.deps.service.choice(), side.deps.detector.stats());
-        let rows = [
-            ("genai_threads_initialized", self.config().llm.threads.to_string()),
-            ("genai_active_requests", pool.active.to_string()),
-            ("genai_completed_requests", pool.completed.to_string()),
-            ("genai_failed_requests", pool.failed.to_string()),
-            ("genai_queued_requests", pool.queued.to_string()),
-            ("genai_rejected_requests", pool.rejected.to_string()),
-            ("genai_cancelled_requests", pool.cancelled.to_string()),
-            ("genai_expired_requests", pool.expired.to_string()),
-            ("genai_snapshot_generation", bridge.generation.to_string()),
-            ("genai_embedding_provider", choice.embedding_provider),
-            ("genai_embedding_model", choice.embedding_model),
-            ("llm_total_requests", bridge.total_requests.to_string()),
-            ("llm_cache_hits", (bridge.cache.exact_hits + bridge.cache.semantic_hits).to_string()),
-            ("llm_cache_misses", bridge.cache.misses.to_string()),
-            ("llm_cache_lookups", bridge.cache.lookups.to_string()),
-            ("llm_cache_stores", bridge.cache.stores.to_string()),
-            ("llm_cache_entries", bridge.cache.entries.to_string()),
-            ("llm_cache_evictions", bridge.cache.evictions.to_string()),
-            ("llm_local_model_calls", bridge.local_model_calls.to_string()),
-            ("llm_cloud_model_calls", bridge.cloud_model_calls.to_string()),
-            ("llm_cloud_requests_last_hour", bridge.spend.cloud_requests_last_hour.to_string()),
-            ("llm_input_tokens", bridge.input_tokens.to_string()),
-            ("llm_output_tokens", bridge.output_tokens.to_string()),
-            ("llm_retries", bridge.retries.to_string()),
-            ("daily_cloud_spend_usd", bridge.spend.daily.dollars().to_string()),
-            ("anomaly_total_checks", stats.total_checks.to_string()),
-            ("anomaly_blocked_queries", stats.denied.to_string()),
-            ("anomaly_flagged_queries", stats.flagged.to_string()),
-            ("anomaly_profiles", stats.profiles.to_string()),
-            ("anomaly_threat_patterns", stats.threat_patterns.to_string()),
-            ("anomaly_async_dropped", stats.async_dropped.to_string()),
-        ];
-        rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        self.rows()
+    }
+}
+
+impl SecretResolver for AiSwitch {
+    fn resolve(&self, id: &str) -> ai_core::AiResult<SecretString> {
+        let found = self.profiles.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        found.ok_or_else(|| {
+            let message =
+                format!("there is no running auth profile {id:?}: LOAD MCP PROFILES TO RUNTIME first");
+            ai_core::AiError::new(ai_core::AiErrorCode::NotFound, message)
+        })
+    }
+}
+
+impl ConfigConsumer for AiSwitch {
+    fn check(&self, _: &Candidate) -> ConfigResult<()> {
+        Ok(())
+    }
+
+    fn apply(&self, candidate: &Candidate) {
+        let secret = |row: mcp_config::RowView<'_>| {
+            // What cannot be resolved was refused before, with its target.
+            let text = mcp_config::resolve_secret(row.text("db_password"), &candidate.data_dir).ok()?;
+            Some((row.text("auth_profile_id").to_owned(), SecretString::new(text)))
+        };
+        let found = candidate.rows("mcp_auth_profiles").filter_map(secret).collect();
+        *self.profiles.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 }

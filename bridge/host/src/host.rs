@@ -17,6 +17,7 @@ use mcp_tools::{
 };
 
 use crate::ai::{AI, AI_INSTRUCTIONS, AiSide, AiSwitch};
+use crate::ai_stats::{AiMetrics, Counted, GenaiStats};
 use crate::call_log::CallLog;
 use crate::config::HostConfig;
 use crate::configuration;
@@ -88,6 +89,7 @@ impl Host {
             configuration::extra(&config.targets),
         ));
         let genai = AiSwitch::new();
+        runtime.add_consumer(Arc::clone(&genai) as Arc<_>);
         let admin = configuration::open(&config, Arc::clone(&runtime), Arc::clone(&genai))?;
         let store = |variable: &str| -> Result<StoreOptions, HostError> {
             let reply = admin.execute(&AdminSession::local(), &format!("SELECT @@mcp-{variable}"), &[], 1)?;
@@ -116,6 +118,8 @@ impl Host {
         registry.register(AI, Arc::new(bridge_ai::ai_tools(&ai.deps)))?;
         let rag = rag::open(&config.data_dir, &gateway, genai.config().rag)?;
         registry.register(rag::RAG, Arc::new(bridge_ai::rag_tools(&rag)))?;
+        genai.count_also(Counted { book: Arc::clone(&book), rag: Arc::clone(&rag) });
+        admin.add_stats(Arc::new(GenaiStats(Arc::clone(&genai))))?;
         let names = Arc::clone(&runtime);
         let callers: CallerNames = Arc::new(move || names.token_names(QUERY));
         audit.start(AuditLog::open(&store("audit_path")?.path)?);
@@ -203,6 +207,12 @@ impl Host {
     #[must_use]
     pub fn ai(&self) -> &bridge_ai::AiDeps {
         &self.ai.deps
+    }
+
+    /// Metrics of models and detector as Prometheus text; names begin with `proxysql_genai_`.
+    #[must_use]
+    pub fn ai_metrics_text(&self) -> String {
+        AiMetrics(Arc::downgrade(&self.ai)).text()
     }
 
     /// Stops background work and closes the pools; running statements finish.

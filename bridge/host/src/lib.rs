@@ -14,6 +14,7 @@
 //! ```
 
 mod ai;
+mod ai_stats;
 mod call_log;
 mod config;
 mod configuration;

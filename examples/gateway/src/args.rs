@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Metrics as Prometheus text, at /metrics.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Reads the schemas of all backends before the ports open: what NL2SQL: needs to know.
+    #[arg(long)]
+    pub(crate) harvest: bool,
     /// Takes the hooks off the data ports: no detector, no prefix queries.
     #[arg(long)]
     pub(crate) no_hooks: bool,

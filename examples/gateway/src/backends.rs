@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use harvest::{ConnectParams, TlsMode};
+use harvest::{ConnectParams, Protocol, TlsMode};
 
 /// Behind the MySQL wire.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub(crate) enum PgBackend {
 pub(crate) struct Backends {
     pub(crate) mysql: Option<MysqlBackend>,
     pub(crate) pg: Option<PgBackend>,
-    /// Name and URL of each, for MCP targets.
-    pub(crate) targets: Vec<(String, String)>,
+    /// Name, URL and protocol of each, for MCP targets.
+    pub(crate) targets: Vec<(String, String, Protocol)>,
 }
 
 impl Backends {
@@ -36,28 +36,28 @@ impl Backends {
         for url in urls {
             let (scheme, params) =
                 ConnectParams::from_url(url).map_err(|e| format!("--backend: {}", e.message))?;
-            let name = match scheme.as_str() {
+            let (name, protocol) = match scheme.as_str() {
                 "mysql" | "mariadb" => {
                     plain(&params)?;
                     let taken = all.mysql.replace(MysqlBackend::Server(Arc::new(params))).is_some();
                     once(taken, "mysql")?;
-                    "mysql"
+                    ("mysql", Protocol::Mysql)
                 }
                 "postgres" | "postgresql" | "pgsql" => {
                     plain(&params)?;
                     let taken = all.pg.replace(PgBackend::Server(Arc::new(params))).is_some();
                     once(taken, "postgres")?;
-                    "postgres"
+                    ("postgres", Protocol::Pgsql)
                 }
                 "sqlite" => {
                     let path = std::fs::canonicalize(&params.host)
                         .map_err(|e| format!("--backend: the SQLite file cannot be opened: {e}"))?;
                     once(file.replace(path).is_some(), "sqlite")?;
-                    "sqlite"
+                    ("sqlite", Protocol::Sqlite)
                 }
                 _ => return Err("--backend: mysql, postgres and sqlite are known".to_owned()),
             };
-            all.targets.push((name.to_owned(), url.clone()));
+            all.targets.push((name.to_owned(), url.clone(), protocol));
         }
         if let Some(file) = file {
             all.mysql.get_or_insert(MysqlBackend::File(file.clone()));

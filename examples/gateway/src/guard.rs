@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use harvest::{HarvestCode, HarvestError, Protocol};
 use harvest_gateway::{
-    HookRegistry, Phase, PostQueryFeedback, PreQueryContext, RowSet, TransactionState, Verdict,
+    DigestNote, HookRegistry, Phase, PostQueryFeedback, PreQueryContext, RowSet, TransactionState, Verdict,
 };
 
 use crate::failure::Failure;
@@ -56,6 +56,8 @@ pub(crate) enum Decision {
 /// How a statement went.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
+    /// The digest that a hook found before it ran.
+    pub(crate) digest: Option<u64>,
     pub(crate) rows: Option<u64>,
     pub(crate) affected: Option<u64>,
     pub(crate) error: Option<HarvestError>,
@@ -98,7 +100,7 @@ impl Guard {
         }
     }
 
-    fn context<'a>(&'a self, sql: &'a [u8], phase: Phase) -> PreQueryContext<'a> {
+    fn context<'a>(&'a self, sql: &'a [u8], phase: Phase, note: &'a DigestNote) -> PreQueryContext<'a> {
         PreQueryContext::builder(sql, &self.user, &self.schema, self.protocol)
             .client_addr(Some(self.client.ip()))
             .client_port(self.client.port())
@@ -107,18 +109,22 @@ impl Guard {
             .phase(phase)
             .transaction(self.transaction)
             .multi_statements(self.multi_statements)
+            .note(note)
             .build()
     }
 
-    /// Judges a statement: prefix hooks first, then the others.
-    pub(crate) async fn decide(&self, sql: &[u8], phase: Phase) -> Decision {
+    /// Judges a statement: prefix hooks first, then the others. The outcome to be filled knows what they found.
+    pub(crate) async fn decide(&self, sql: &[u8], phase: Phase) -> (Decision, Outcome) {
+        let note = DigestNote::default();
+        let decision = self.decision(sql, phase, &note).await;
+        (decision, Outcome { digest: note.get(), ..Outcome::default() })
+    }
+
+    async fn decision(&self, sql: &[u8], phase: Phase, note: &DigestNote) -> Decision {
         let counters = &self.counters;
         count(if phase == Phase::Prepare { &counters.prepares } else { &counters.statements });
         let Some((hooks, prefixes)) = &self.hooks else { return Decision::Pass };
-        let pending = {
-            let context = self.context(sql, phase);
-            prefixes.answer_prefix(&context)
-        };
+        let pending = prefixes.answer_prefix(&self.context(sql, phase, note));
         if let Some(pending) = pending {
             count(&counters.prefix);
             if phase != Phase::Query {
@@ -134,7 +140,7 @@ impl Guard {
                 }
             };
         }
-        match hooks.judge(&self.context(sql, phase)) {
+        match hooks.judge(&self.context(sql, phase, note)) {
             Verdict::Allow => Decision::Pass,
             Verdict::Rewrite(text) => {
                 count(&counters.rewritten);
@@ -168,7 +174,8 @@ impl Guard {
         feedback.rows_sent = outcome.rows;
         feedback.rows_affected = outcome.affected;
         feedback.error = outcome.error;
-        hooks.report(&self.context(sql, phase), &feedback);
+        feedback.digest = outcome.digest;
+        hooks.report(&self.context(sql, phase, &DigestNote::default()), &feedback);
     }
 }
 

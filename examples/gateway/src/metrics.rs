@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ai_core_anomaly::Detector;
-use ai_core_llm::LlmService;
+use bridge_host::Host;
 use harvest_gateway::Gateway;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -22,8 +21,7 @@ const REQUEST_TIMEOUT_MS: u64 = 5_000;
 /// What is counted.
 pub(crate) struct Sources {
     pub(crate) counters: Arc<Counters>,
-    pub(crate) detector: Arc<Detector>,
-    pub(crate) llm: LlmService,
+    pub(crate) host: Arc<Host>,
     pub(crate) gateway: Arc<Gateway>,
 }
 
@@ -86,22 +84,8 @@ fn text(sources: &Sources) -> String {
     ] {
         line(&mut out, "mcp_gateway_", name, "counter", value);
     }
-    let d = sources.detector.stats();
-    for (name, kind, value) in [
-        ("anomaly_checks_total", "counter", d.total_checks),
-        ("detected_anomalies_total", "counter", d.flagged + d.denied),
-        ("blocked_queries_total", "counter", d.denied),
-        ("anomaly_profiles", "gauge", d.profiles as u64),
-        ("anomaly_threat_patterns", "gauge", d.threat_patterns as u64),
-        ("anomaly_async_dropped_total", "counter", d.async_dropped),
-    ] {
-        line(&mut out, "proxysql_genai_", name, kind, value);
-    }
-    out.push_str("# TYPE proxysql_genai_anomaly_rule_hits_total counter\n");
-    for (rule, hits) in &d.by_rule {
-        let _ = writeln!(out, "proxysql_genai_anomaly_rule_hits_total{{rule=\"{rule}\"}} {hits}");
-    }
-    out.push_str(&sources.llm.metrics_text());
+    line(&mut out, "proxysql_genai_", "hook_panics_total", "counter", sources.gateway.hooks().panics());
+    out.push_str(&sources.host.ai_metrics_text());
     out
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use ai_core_llm::JsonOps;
-use bridge_ai::{GatewaySelect, PrefixAnswers};
+use bridge_ai::{GatewaySelect, Nl2SqlAnswers, PrefixAnswers};
 use bridge_host::{Host, HostConfig, TargetSpec};
 use harvest_gateway::{HookHandle, HookRegistry};
 use mcp::Scope;
@@ -44,14 +44,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     std::fs::create_dir_all(&args.data_dir).map_err(|e| format!("{}: {e}", args.data_dir.display()))?;
     let mut config = HostConfig::new(&args.data_dir);
-    for (name, url) in &backends.targets {
+    for (name, url, _) in &backends.targets {
         config.targets.push(TargetSpec::parse(&format!("{name}={url}"))?);
     }
-    config.settings.default_target_id = backends.targets.first().map(|(name, _)| name.clone());
+    config.settings.default_target_id = backends.targets.first().map(|(name, ..)| name.clone());
     // The accounts here are those of the applications behind the proxy, which write by nature.
     config.allow_privileged_backend = true;
     let host = Arc::new(Host::open(config)?);
     set_variables(args, &host)?;
+    if args.harvest {
+        harvest(&host, &backends)?;
+    }
     let (prefixes, _prefix_handle) = prefix_queries(&host, &backends);
     let shared = Arc::new(Shared {
         users,
@@ -64,8 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     });
     let sources = Arc::new(Sources {
         counters: Arc::clone(&shared.counters),
-        detector: Arc::clone(&host.ai().detector),
-        llm: host.ai().service.clone(),
+        host: Arc::clone(&host),
         gateway: Arc::clone(host.gateway()),
     });
     let runtime =
@@ -99,14 +101,26 @@ fn set_variables(args: &Args, host: &Host) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads the schemas of all backends, so that questions can be turned into SQL.
+fn harvest(host: &Host, backends: &Backends) -> Result<(), Failure> {
+    for (name, ..) in &backends.targets {
+        let report = host.harvest(name, |_| {}).map_err(|e| format!("{name}: {e}"))?;
+        say(&format!("{name} harvested: {} objects", report.objects));
+    }
+    Ok(())
+}
+
 /// Prefix queries for the data ports: operations of the host's model service, rows through its gateway.
 fn prefix_queries(host: &Host, backends: &Backends) -> (HookRegistry, HookHandle) {
     let service = &host.ai().service;
-    let select = Arc::new(GatewaySelect::new(Arc::clone(host.gateway())));
-    let ops = JsonOps::new(service.clone()).with_sql(select);
-    let target = backends.targets.first().map_or("", |(name, _)| name.as_str());
+    let ops = JsonOps::new(service.clone()).with_nl2sql(Arc::new(Nl2SqlAnswers::new(host.ai().clone())));
+    let mut answers =
+        PrefixAnswers::new(service.clone(), ops).with_select(GatewaySelect::new(Arc::clone(host.gateway())));
+    for (name, _, protocol) in &backends.targets {
+        answers = answers.with_target(*protocol, name.as_str());
+    }
     let registry = HookRegistry::new();
-    let handle = registry.prefix(0, Arc::new(PrefixAnswers::new(service.clone(), ops, target)));
+    let handle = registry.prefix(0, Arc::new(answers));
     (registry, handle)
 }
 

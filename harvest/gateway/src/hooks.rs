@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::ArcSwap;
 
 pub use context::{
-    Phase, PostQueryFeedback, PreQueryContext, PreQueryContextBuilder, SqlMode, TransactionState,
+    DigestNote, Phase, PostQueryFeedback, PreQueryContext, PreQueryContextBuilder, SqlMode, TransactionState,
 };
 pub use reply::{PendingReply, Reply, RowSet};
 

@@ -34,8 +34,8 @@ pub use cost::CostRule;
 pub use digests::{DigestRow, DigestSample, DigestStats, SavedDigest, call_digest, call_fingerprint};
 pub use gateway::{Gateway, TargetInfo};
 pub use hooks::{
-    DenyCode, FailPolicy, HookHandle, HookRegistry, PendingReply, Phase, PostQueryFeedback, PostQueryHook,
-    PreQueryContext, PreQueryContextBuilder, PreQueryHook, PrefixHook, Reply, RowSet, SqlMode,
+    DenyCode, DigestNote, FailPolicy, HookHandle, HookRegistry, PendingReply, Phase, PostQueryFeedback,
+    PostQueryHook, PreQueryContext, PreQueryContextBuilder, PreQueryHook, PrefixHook, Reply, RowSet, SqlMode,
     TransactionState, Verdict,
 };
 pub use metadata::{MetadataLimit, MetadataOutcome};

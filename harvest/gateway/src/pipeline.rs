@@ -15,7 +15,7 @@ use crate::config::LogSql;
 use crate::cost;
 use crate::execute::Execution;
 use crate::gateway::{Gateway, Snapshot, refused_by_policy};
-use crate::hooks::{DenyCode, PostQueryFeedback, PreQueryContext, RowSet, Verdict};
+use crate::hooks::{DenyCode, DigestNote, PostQueryFeedback, PreQueryContext, RowSet, Verdict};
 use crate::observe::{Count, StatementEvent, now_ms};
 use crate::rules::{RuleFacts, RuleOutcome};
 use crate::scope::CallScope;
@@ -70,6 +70,7 @@ struct Job<'a> {
     cached: bool,
     /// Position of the backend that the statement went to.
     backend: Cell<Option<usize>>,
+    note: DigestNote,
 }
 
 /// What the steps before the cache decide.
@@ -138,6 +139,7 @@ impl Gateway {
             rows: 0,
             cached: false,
             backend: Cell::new(None),
+            note: DigestNote::default(),
         }
     }
 
@@ -532,6 +534,7 @@ impl Gateway {
             let mut feedback = PostQueryFeedback::new(time);
             feedback.rows_sent = Some(job.rows);
             feedback.error = error.cloned();
+            feedback.digest = job.note.get();
             self.hooks().report(&hook_context(job, target), &feedback);
         }
     }
@@ -546,6 +549,7 @@ fn hook_context<'a>(job: &'a Job<'_>, target: &'a Target) -> PreQueryContext<'a>
         .hostgroup(i32::try_from(target.config.hostgroup_id).ok())
         .tool(&job.scope.tool)
         .target_id(&target.config.target_id)
+        .note(&job.note)
         .build()
 }
 

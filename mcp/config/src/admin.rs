@@ -293,6 +293,11 @@ impl AdminSql {
                 self.checksum_reply(self.family(family)?, module, layer, &canonical)
             }
             Verb::ShowStatus { family } => self.show_status(self.family(family)?),
+            Verb::ShowModule { table } => {
+                let select = format!("SELECT * FROM runtime_{table} ORDER BY 1");
+                let reply = self.sql(session, &select, &[], rows_max)?;
+                Ok(AdminReply { sql: text.trim().to_owned(), kind: ReplyKind::Show, ..reply })
+            }
             Verb::ShowVariables { family, like } => self.show_variables(family, like.as_deref(), text),
             Verb::SelectVariable { name } => self.select_variable(&name),
             Verb::ShowTables { database } => self.show_tables(database.as_deref()),

@@ -104,6 +104,12 @@ pub trait Runtime: Send + Sync {
         Vec::new()
     }
 
+    /// Rows of the `runtime_` table of `table` that no row of the table stands for, with all its columns.
+    fn beside(&self, table: &str) -> Vec<Row> {
+        let _ = table;
+        Vec::new()
+    }
+
     /// Rows of `SHOW … STATUS`.
     fn status(&self) -> Vec<(String, String)> {
         Vec::new()

@@ -78,6 +78,11 @@ pub enum Verb {
         /// The family's word.
         family: &'static str,
     },
+    /// SHOW … of a module with one table: what runs, with its state.
+    ShowModule {
+        /// The `runtime_` table.
+        table: &'static str,
+    },
     /// SHOW VARIABLES, of one family or of all.
     ShowVariables {
         /// The family's word, if one was named.
@@ -163,6 +168,12 @@ impl Verbs {
             }
             spellings
                 .insert(format!("SHOW {} STATUS", family.name), Verb::ShowStatus { family: family.name });
+            for module in family.modules {
+                if let [table] = module.tables {
+                    let meaning = Verb::ShowModule { table: table.name };
+                    spellings.insert(format!("SHOW {} {}", family.name, module.words), meaning);
+                }
+            }
         }
         Self { spellings, families: families.iter().map(|f| f.name).collect() }
     }

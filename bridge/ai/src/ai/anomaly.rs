@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::allow::Protocol;
-use super::observe::mode;
 use super::patterns::{counts, digest_text};
 use super::tool::{Ask, Paging, Reply, bad};
+use crate::detector::detector_mode;
 
 /// Profiles that `ai.anomaly_stats` shows at most.
 const PROFILES_MAX: usize = 1_000;
@@ -116,7 +116,7 @@ pub(super) fn check(ask: &Ask<'_>, args: CheckArgs) -> ToolResult<Reply<CheckAns
         action: word(verdict.action),
         risk: verdict.risk,
         threshold: f32::from(config.risk_threshold) / 100.0,
-        mode: mode(&config),
+        mode: detector_mode(&config),
         anomaly_type: verdict.anomaly_type.map(group),
         rules: rules(&verdict.rules()),
         digest: digest_text(verdict.digest),
@@ -312,6 +312,17 @@ pub(super) struct StatsAnswer {
     /// The similarity worker.
     #[serde(rename = "async")]
     worker: AsyncRow,
+    /// Times of checks, of a sample of them.
+    latency_us: LatencyRow,
+}
+
+/// Times in microseconds, as fine as the buckets of the metric.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LatencyRow {
+    /// Half of them took less.
+    p50: f64,
+    /// 99 of 100 took less.
+    p99: f64,
 }
 
 pub(super) fn stats(ask: &Ask<'_>, args: StatsArgs) -> ToolResult<Reply<StatsAnswer>> {
@@ -329,7 +340,7 @@ pub(super) fn stats(ask: &Ask<'_>, args: StatsArgs) -> ToolResult<Reply<StatsAns
         digests: profile.digests,
     });
     Ok(StatsAnswer {
-        mode: mode(&config),
+        mode: detector_mode(&config),
         total_checks: stats.total_checks,
         flagged: stats.flagged,
         blocked: stats.denied,
@@ -343,6 +354,7 @@ pub(super) fn stats(ask: &Ask<'_>, args: StatsArgs) -> ToolResult<Reply<StatsAns
         profiles: profiles.collect(),
         threat_patterns_count: stats.threat_patterns,
         threat_patterns_by_type: counts(&detector.threats()),
+        latency_us: LatencyRow { p50: stats.latency.quantile_us(0.5), p99: stats.latency.quantile_us(0.99) },
         worker: AsyncRow { queued: stats.async_queued, dropped: stats.async_dropped },
         config: serde_json::to_value(&config).unwrap_or_default(),
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::tool::{Ask, Reply, bad};
+use crate::detector::detector_mode;
 
 /// State of the AI side.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -73,7 +74,7 @@ pub(super) fn status(ask: &Ask<'_>, _: NoArgs) -> ToolResult<Reply<StatusAnswer>
             "providers": bridge.providers,
         })),
         anomaly: object(json!({
-            "mode": mode(&detector), "total_checks": stats.total_checks, "blocked": stats.denied,
+            "mode": detector_mode(&detector), "total_checks": stats.total_checks, "blocked": stats.denied,
             "flagged": stats.flagged, "profiles": stats.profiles, "threats": stats.threat_patterns,
         })),
         embedding: object(json!({
@@ -87,17 +88,6 @@ pub(super) fn status(ask: &Ask<'_>, _: NoArgs) -> ToolResult<Reply<StatusAnswer>
         })),
     }
     .into())
-}
-
-/// The detector's mode in force; `off` when it is switched off.
-pub(super) fn mode(config: &ai_core_anomaly::DetectorConfig) -> &'static str {
-    use ai_core_anomaly::Mode;
-    match (config.enabled, config.effective_mode()) {
-        (false, _) => "off",
-        (true, Mode::Learn) => "learn",
-        (true, Mode::Log) => "log",
-        (true, Mode::Auto | Mode::Enforce) => "enforce",
-    }
 }
 
 /// What totals are summed by.

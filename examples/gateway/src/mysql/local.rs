@@ -56,7 +56,8 @@ async fn query(
     if let Some(answer) = client_chatter(&text, version) {
         return rows::send_set(wire, &answer, status(guard)).await;
     }
-    match guard.decide(sql, Phase::Query).await {
+    let (decision, found) = guard.decide(sql, Phase::Query).await;
+    match decision {
         Decision::Pass => {}
         Decision::Rewrite(fresh) => text = String::from_utf8_lossy(&fresh).into_owned(),
         Decision::Answer(answer) => return rows::send_set(wire, &answer, status(guard)).await,
@@ -67,7 +68,7 @@ async fn query(
     }
     let started = Instant::now();
     let outcome = answer(wire, engine, guard, text).await?;
-    guard.report(sql, Phase::Query, started.elapsed(), outcome);
+    guard.report(sql, Phase::Query, started.elapsed(), Outcome { digest: found.digest, ..outcome });
     Ok(())
 }
 
@@ -106,7 +107,12 @@ async fn answer(
                     let info = if info.len() > 1 { info } else { String::new() };
                     wire.send_ok(affected, last_id, status(guard), &info).await?;
                 }
-                return Ok(Outcome { rows: Some(rows_sent), affected: Some(affected), error: None });
+                return Ok(Outcome {
+                    rows: Some(rows_sent),
+                    affected: Some(affected),
+                    error: None,
+                    ..Outcome::default()
+                });
             }
             Some(Event::Fail(failure)) => {
                 wire.send(&error_packet(&failure)).await?;
@@ -117,7 +123,7 @@ async fn answer(
                     _ => HarvestCode::Internal,
                 };
                 let error = Some(HarvestError::new(code, failure.message));
-                return Ok(Outcome { rows: Some(rows_sent), affected: None, error });
+                return Ok(Outcome { rows: Some(rows_sent), affected: None, error, ..Outcome::default() });
             }
             None => {
                 let failure = Failure::unavailable("the engine of this session is gone".to_owned());

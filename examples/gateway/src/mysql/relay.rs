@@ -112,7 +112,8 @@ impl Relay {
     }
 
     async fn query(&mut self, mut command: Vec<u8>) -> io::Result<()> {
-        match self.guard.decide(&command[1..], Phase::Query).await {
+        let (decision, found) = self.guard.decide(&command[1..], Phase::Query).await;
+        match decision {
             Decision::Pass => {}
             Decision::Rewrite(text) => {
                 command.truncate(1);
@@ -126,7 +127,7 @@ impl Relay {
         if seen.error.is_none() {
             self.note_use(&command[1..]);
         }
-        self.told(&command[1..], Phase::Query, started, seen);
+        self.told(&command[1..], Phase::Query, started, found, seen);
         Ok(())
     }
 
@@ -139,7 +140,7 @@ impl Relay {
     }
 
     async fn prepare(&mut self, mut command: Vec<u8>) -> io::Result<()> {
-        match self.guard.decide(&command[1..], Phase::Prepare).await {
+        match self.guard.decide(&command[1..], Phase::Prepare).await.0 {
             Decision::Pass => {}
             Decision::Rewrite(text) => {
                 command.truncate(1);
@@ -178,7 +179,8 @@ impl Relay {
             };
             return self.client.send_error(&failure).await;
         };
-        match self.guard.decide(&text, Phase::Execute).await {
+        let (decision, found) = self.guard.decide(&text, Phase::Execute).await;
+        match decision {
             // A rewrite took place when it was prepared.
             Decision::Pass | Decision::Rewrite(_) => {}
             Decision::Answer(_) => {
@@ -188,7 +190,7 @@ impl Relay {
         }
         let started = Instant::now();
         let seen = self.pass(&command, Shape::Results).await?;
-        self.told(&text, Phase::Execute, started, seen);
+        self.told(&text, Phase::Execute, started, found, seen);
         Ok(())
     }
 
@@ -211,8 +213,9 @@ impl Relay {
         }
     }
 
-    fn told(&self, sql: &[u8], phase: Phase, started: Instant, seen: Seen) {
-        let outcome = Outcome { rows: Some(seen.rows), affected: Some(seen.affected), error: seen.error };
+    fn told(&self, sql: &[u8], phase: Phase, started: Instant, found: Outcome, seen: Seen) {
+        let outcome =
+            Outcome { rows: Some(seen.rows), affected: Some(seen.affected), error: seen.error, ..found };
         self.guard.report(sql, phase, started.elapsed(), outcome);
     }
 

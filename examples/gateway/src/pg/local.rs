@@ -59,7 +59,8 @@ async fn query(wire: &mut Wire, engine: &EngineSession, guard: &mut Guard, body:
         let out = [wire::message(b'I', &[]), wire::ready(status(guard))].concat();
         return wire.send(&out).await;
     }
-    match guard.decide(sql, Phase::Query).await {
+    let (decision, found) = guard.decide(sql, Phase::Query).await;
+    match decision {
         Decision::Pass => {}
         Decision::Rewrite(fresh) => text = String::from_utf8_lossy(&fresh).into_owned(),
         Decision::Answer(set) => return wire.send(&set_messages(&set, status(guard))).await,
@@ -69,7 +70,7 @@ async fn query(wire: &mut Wire, engine: &EngineSession, guard: &mut Guard, body:
     }
     let started = Instant::now();
     let outcome = answer(wire, engine, guard, text).await?;
-    guard.report(sql, Phase::Query, started.elapsed(), outcome);
+    guard.report(sql, Phase::Query, started.elapsed(), Outcome { digest: found.digest, ..outcome });
     Ok(())
 }
 
@@ -123,7 +124,12 @@ async fn answer(
                 out.extend(wire::complete(&tag));
                 out.extend(wire::ready(status(guard)));
                 wire.send(&out).await?;
-                return Ok(Outcome { rows: Some(rows), affected: Some(affected), error: None });
+                return Ok(Outcome {
+                    rows: Some(rows),
+                    affected: Some(affected),
+                    error: None,
+                    ..Outcome::default()
+                });
             }
             Some(Event::Fail(failure)) => {
                 out.extend(wire::error(&failure, false));
@@ -135,7 +141,7 @@ async fn answer(
                     _ => HarvestCode::Internal,
                 };
                 let error = Some(HarvestError::new(code, failure.message));
-                return Ok(Outcome { rows: Some(rows), affected: None, error });
+                return Ok(Outcome { rows: Some(rows), affected: None, error, ..Outcome::default() });
             }
             None => return Err(io::ErrorKind::BrokenPipe.into()),
         }

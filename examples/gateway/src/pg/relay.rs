@@ -165,7 +165,8 @@ impl Relay {
 
     async fn query(&mut self, body: &[u8]) -> io::Result<()> {
         let sql = body.strip_suffix(&[0]).unwrap_or(body);
-        match self.guard.decide(sql, Phase::Query).await {
+        let (decision, outcome) = self.guard.decide(sql, Phase::Query).await;
+        match decision {
             Decision::Pass => self.pass(b'Q', body),
             Decision::Rewrite(mut text) => {
                 text.push(0);
@@ -174,12 +175,11 @@ impl Relay {
             Decision::Answer(set) => return self.client.send(&set_messages(&set, self.status)).await,
             Decision::Refuse(failure) => return self.answer_error(&failure).await,
         }
-        self.begin(sql.into(), Phase::Query);
+        self.begin(sql.into(), Phase::Query, outcome);
         Ok(())
     }
 
-    fn begin(&mut self, sql: Arc<[u8]>, phase: Phase) {
-        let outcome = Outcome::default();
+    fn begin(&mut self, sql: Arc<[u8]>, phase: Phase, outcome: Outcome) {
         self.open.push_back(Open::Statement { sql, phase, started: Instant::now(), outcome });
     }
 
@@ -197,7 +197,7 @@ impl Relay {
             self.refuse(Failure::typed(HarvestCode::LimitExceeded, &message));
             return Ok(());
         }
-        match self.guard.decide(sql, Phase::Prepare).await {
+        match self.guard.decide(sql, Phase::Prepare).await.0 {
             Decision::Pass => self.pass(b'P', body),
             Decision::Rewrite(text) => self.pass(b'P', &[name, b"\0", &text, b"\0", rest].concat()),
             Decision::Answer(_) => self.refuse(Failure::unsupported("this as a prepared statement")),
@@ -227,14 +227,17 @@ impl Relay {
         let mut rest = body;
         let portal = c_text(&mut rest).unwrap_or_default();
         let text = self.portals.get(portal).map(Arc::clone).unwrap_or_else(|| Arc::from(&b""[..]));
-        if !text.is_empty()
-            && let Decision::Refuse(failure) = self.guard.decide(&text, Phase::Execute).await
-        {
-            self.refuse(failure);
-            return Ok(());
+        let mut outcome = Outcome::default();
+        if !text.is_empty() {
+            let (decision, found) = self.guard.decide(&text, Phase::Execute).await;
+            if let Decision::Refuse(failure) = decision {
+                self.refuse(failure);
+                return Ok(());
+            }
+            outcome = found;
         }
         self.pass(b'E', body);
-        self.begin(text, Phase::Execute);
+        self.begin(text, Phase::Execute, outcome);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What hooks are told about a statement before and after it runs; it holds borrowed data only for the call.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use harvest::{HarvestError, Protocol};
@@ -40,6 +41,29 @@ pub struct SqlMode {
     pub no_backslash_escapes: bool,
 }
 
+/// Where a hook leaves the digest that it found before the statement, so that nobody reads the text twice.
+#[derive(Debug, Default)]
+pub struct DigestNote(OnceDigest);
+
+#[derive(Debug, Default)]
+struct OnceDigest {
+    digest: AtomicU64,
+    is_set: AtomicBool,
+}
+
+impl DigestNote {
+    /// The digest that was left, if one was.
+    #[must_use]
+    pub fn get(&self) -> Option<u64> {
+        self.0.is_set.load(Ordering::Acquire).then(|| self.0.digest.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, digest: u64) {
+        self.0.digest.store(digest, Ordering::Relaxed);
+        self.0.is_set.store(true, Ordering::Release);
+    }
+}
+
 /// A statement about to run. Build it with [`PreQueryContext::builder`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -61,6 +85,7 @@ pub struct PreQueryContext<'a> {
     hostgroup: Option<i32>,
     tool: &'a str,
     target_id: &'a str,
+    note: Option<&'a DigestNote>,
 }
 
 macro_rules! getters {
@@ -97,6 +122,7 @@ impl<'a> PreQueryContext<'a> {
                 hostgroup: None,
                 tool: "",
                 target_id: "",
+                note: None,
             },
         }
     }
@@ -136,6 +162,13 @@ impl<'a> PreQueryContext<'a> {
         tool: &'a str,
         /// Target; empty in a proxy.
         target_id: &'a str,
+    }
+
+    /// Leaves the statement's digest where the host asked for it; a later text's digest replaces it.
+    pub fn note_digest(&self, digest: u64) {
+        if let Some(note) = self.note {
+            note.set(digest);
+        }
     }
 
     /// The same statement with another text.
@@ -192,6 +225,13 @@ impl<'a> PreQueryContextBuilder<'a> {
     #[must_use]
     pub fn client_addr(mut self, address: Option<IpAddr>) -> Self {
         self.context.client_addr = address;
+        self
+    }
+
+    /// Asks hooks to leave the digest here; the host gives it back in [`PostQueryFeedback::digest`].
+    #[must_use]
+    pub fn note(mut self, note: &'a DigestNote) -> Self {
+        self.context.note = Some(note);
         self
     }
 

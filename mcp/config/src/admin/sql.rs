@@ -181,7 +181,8 @@ impl AdminSql {
             let all = family.modules.iter().flat_map(|m| m.tables).copied();
             let Some(def) = all.into_iter().find(|t| t.name == plain) else { continue };
             let rows = running.get(family.name).and_then(|r| r.tables.get(def.name));
-            let rows: Vec<Row> = rows.into_iter().flatten().map(|row| projected(family, def, row)).collect();
+            let rows = rows.into_iter().flatten().map(|row| projected(family, def, row));
+            let rows: Vec<Row> = family.runtime.beside(def.name).into_iter().chain(rows).collect();
             let columns: Vec<_> = def.columns.iter().chain(def.runtime_columns).copied().collect();
             return inner.store.project(&format!("main.{table}"), &columns, &rows);
         }
