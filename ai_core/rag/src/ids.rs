@@ -26,6 +26,24 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> String {
     hex(&hash.finalize())
 }
 
+/// JSON with the keys of its objects in order, so that equal values have equal texts whoever stored them.
+pub(crate) fn canonical(json: &str) -> String {
+    fn sorted(value: serde_json::Value) -> serde_json::Value {
+        match value {
+            serde_json::Value::Object(map) => {
+                let mut entries: Vec<_> = map.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+                entries.sort_by(|a, b| a.0.cmp(&b.0));
+                serde_json::Value::Object(entries.into_iter().collect())
+            }
+            serde_json::Value::Array(items) => {
+                serde_json::Value::Array(items.into_iter().map(sorted).collect())
+            }
+            other => other,
+        }
+    }
+    serde_json::from_str(json).map_or_else(|_| json.to_owned(), |v| sorted(v).to_string())
+}
+
 /// The largest character boundary at or below `at`.
 pub(crate) fn floor_boundary(text: &str, at: usize) -> usize {
     if at >= text.len() {

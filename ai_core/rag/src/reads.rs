@@ -196,7 +196,8 @@ impl Rag {
         })?;
         let mut queries = 0;
         for (source_id, config) in &configs {
-            queries += self.fetch_source(*source_id, (config, &caller.name), request, &mut wanted, bytes_left)?;
+            queries +=
+                self.fetch_source(*source_id, (config, &caller.name), request, &mut wanted, bytes_left)?;
         }
         for item in wanted {
             let config = &configs[&item.source_id];

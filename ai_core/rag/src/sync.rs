@@ -13,7 +13,7 @@ use crate::catalogue::precondition;
 use crate::config::{SourceConfig, bad};
 use crate::engine::Inner;
 use crate::folder::FolderSource;
-use crate::ids::now_s;
+use crate::ids::{canonical, now_s};
 use crate::map::{MappedDoc, Mapper};
 use crate::prepare::{self, Binding};
 use crate::records::{DocWrite, SyncErrorRow, SyncState};
@@ -417,7 +417,7 @@ impl Run<'_> {
     fn row_failed(&mut self, key_json: &str, stage: &str, error: &AiError) {
         self.progress.errors += 1;
         if self.spared.len() <= SPARED_MAX {
-            self.spared.insert(key_json.to_owned());
+            self.spared.insert(canonical(key_json));
         }
         self.watcher.errors(vec![SyncErrorRow {
             source_id: self.source_id,
@@ -444,7 +444,8 @@ impl Run<'_> {
                 state.filter(|s| s.source_id == self.source_id && !s.deleted).map(|s| s.pk_json.clone())
             });
             let taken = state.is_some_and(|s| s.source_id != self.source_id && !s.deleted);
-            if taken || twin.is_some_and(|pk| pk != doc.pk_json) {
+            if taken || twin.is_some_and(|pk| pk != doc.pk_json && canonical(&pk) != canonical(&doc.pk_json))
+            {
                 let owner = if taken { "another source" } else { "another row" };
                 let error = AiError::new(
                     AiErrorCode::Conflict,
@@ -612,7 +613,8 @@ impl Run<'_> {
             let unmet = stored
                 .into_iter()
                 .filter(|k| k.doc_pk <= last && k.updated_at <= self.started_s)
-                .filter(|k| !self.met(k.doc_pk) && !self.spared.contains(&k.pk_json))
+                .filter(|k| !self.met(k.doc_pk))
+                .filter(|k| self.spared.is_empty() || !self.spared.contains(&canonical(&k.pk_json)))
                 .map(|k| k.doc_pk)
                 .collect();
             each(self, count, unmet)?;

@@ -1,5 +1,15 @@
-//! Vectors in PostgreSQL with pgvector behind the seam's `VectorStore`; it knows no document and no other store.
+//! The store of retrieval in PostgreSQL with pgvector, behind the database seam; it knows no document and opens no TLS itself.
 
-mod store;
+mod database;
+mod errors;
+mod index;
+mod pool;
+mod schema;
+mod session;
+mod spell;
+mod values;
+mod vectors;
 
-pub use store::{PgConnect, PgVectors, PgVectorsOptions, plain_connector};
+pub use database::{PgDatabase, PgOptions};
+pub use pool::{PgConnect, plain_connector};
+pub use vectors::{PgVectors, PgVectorsOptions};

@@ -102,24 +102,80 @@ fn server() -> Option<String> {
     }
 }
 
+fn drop_schema(url: &str, schema: &str) {
+    let mut client = plain_connector(url)().unwrap();
+    client.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).unwrap();
+}
+
 #[test]
 fn pgvector() {
     let Some(url) = server() else { return };
     let run = std::process::id();
     for (at, metric) in METRICS.into_iter().enumerate() {
-        for index in [false, true] {
-            let options = PgVectorsOptions {
-                schema: format!("penstock_test_{run}_{at}_{index}"),
-                index,
-                ..PgVectorsOptions::default()
-            };
-            let open = |dim| PgVectors::open(plain_connector(url.clone()), dim, metric, &options);
-            suite(&open(3).unwrap(), metric);
-            assert_eq!(open(3).unwrap().count().unwrap(), 299);
-            assert_eq!(open(4).unwrap_err().code, AiErrorCode::FailedPrecondition);
-            let mut client = plain_connector(url.clone())().unwrap();
-            client.batch_execute(&format!("DROP SCHEMA {} CASCADE", options.schema)).unwrap();
+        let options = PgVectorsOptions {
+            schema: format!("penstock_test_{run}_{at}"),
+            index_rows_min: Some(10_000),
+            ..PgVectorsOptions::default()
+        };
+        let open = |dim| PgVectors::open(plain_connector(url.clone()), dim, metric, &options);
+        suite(&open(3).unwrap(), metric);
+        let store = open(3).unwrap();
+        // A small table is scanned: no index is built, whatever was asked for.
+        assert_eq!((store.warm().unwrap(), store.is_indexed(), store.count().unwrap()), (None, false, 299));
+        assert_eq!(open(4).unwrap_err().code, AiErrorCode::FailedPrecondition);
+        drop_schema(&url, &options.schema);
+    }
+}
+
+/// Numbers between -1 and 1 that look random and are the same in every run.
+fn random(seed: &mut u64) -> f32 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+}
+
+#[test]
+fn an_index_answers_only_as_well_as_the_scan() {
+    let Some(url) = server() else { return };
+    for (at, metric) in METRICS.into_iter().enumerate() {
+        let options = PgVectorsOptions {
+            schema: format!("penstock_index_{}_{at}", std::process::id()),
+            index_rows_min: Some(1_000),
+            ..PgVectorsOptions::default()
+        };
+        let store = PgVectors::open(plain_connector(url.clone()), 24, metric, &options).unwrap();
+        let mut seed = 7;
+        let items: Vec<VectorItem> = (0..3_000)
+            .map(|i| VectorItem {
+                chunk_pk: i,
+                source_id: i % 100,
+                vector: (0..24).map(|_| random(&mut seed)).collect(),
+            })
+            .collect();
+        store.put(&items).unwrap();
+        assert!(!store.is_indexed(), "not before it is measured");
+        let recall = store.warm().unwrap().unwrap();
+        assert_eq!(store.is_indexed(), recall >= 0.99, "{metric:?} {recall}");
+        assert_eq!(store.warm().unwrap(), None, "nothing has changed since");
+        let (mut found, mut wanted) = (0, 0);
+        for i in 0..60 {
+            let query: Vec<f32> = (0..24).map(|_| random(&mut seed)).collect();
+            let mut exact: Vec<(f32, i64)> =
+                items.iter().map(|v| (metric.distance(&query, &v.vector), v.chunk_pk)).collect();
+            exact.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let near = store.search(&query, 10, &Allowed::all(), soon()).unwrap();
+            found += exact[..10].iter().filter(|e| near.iter().any(|h| h.chunk_pk == e.1)).count();
+            wanted += 10;
+            // A filter that keeps one in a hundred still gives all that match.
+            let kept = store.search(&query, 40, &Allowed::sources([i % 100]), soon()).unwrap();
+            assert_eq!(kept.len(), 30);
         }
+        assert!(found * 100 >= wanted * 97, "{metric:?}: {found} of {wanted}");
+        // After much growth the verdict is renewed.
+        let more: Vec<VectorItem> =
+            items.iter().map(|v| VectorItem { chunk_pk: v.chunk_pk + 5_000, ..v.clone() }).collect();
+        store.put(&more[..600]).unwrap();
+        assert!(store.warm().unwrap().is_some());
+        drop_schema(&url, &options.schema);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ai_core::{AiError, AiErrorCode, RowValue};
-use ai_core_rag::{GetDocs, JobState, Rag, RagCaller, SearchFts, SourceConfig, SyncMode, SyncRequest};
+use ai_core_rag::{GetDocs, JobState, RagCaller, SearchFts, SourceConfig, SyncMode, SyncRequest};
 
 use crate::support::{Fixture, caller, document, row, table_config};
 
@@ -11,8 +11,7 @@ fn full() -> SyncRequest {
     SyncRequest { mode: SyncMode::Full, ..SyncRequest::default() }
 }
 
-#[test]
-fn changes_and_deletions_are_followed() {
+pub(crate) fn changes_and_deletions_are_followed() {
     let fixture = Fixture::new();
     let rows = fixture.table("posts");
     for i in 0..30 {
@@ -44,8 +43,7 @@ fn changes_and_deletions_are_followed() {
     assert_eq!(fixture.fts("number7"), ["posts:7"]);
 }
 
-#[test]
-fn equal_cursor_values_across_pages_are_all_read() {
+pub(crate) fn equal_cursor_values_across_pages_are_all_read() {
     let fixture = Fixture::new();
     let rows = fixture.table("posts");
     let mut config = table_config("posts");
@@ -61,8 +59,7 @@ fn equal_cursor_values_across_pages_are_all_read() {
     assert_eq!(done.progress[0].docs_new, 21);
 }
 
-#[test]
-fn a_mass_deletion_needs_force() {
+pub(crate) fn a_mass_deletion_needs_force() {
     let fixture = Fixture::new();
     let rows = fixture.table("posts");
     (0..250).for_each(|i| rows.put(i, row(1, "t", "body")));
@@ -79,8 +76,7 @@ fn a_mass_deletion_needs_force() {
     assert_eq!(fixture.rag.stats(&caller()).unwrap().totals.docs, 50);
 }
 
-#[test]
-fn one_broken_source_does_not_stop_the_other() {
+pub(crate) fn one_broken_source_does_not_stop_the_other() {
     let fixture = Fixture::new();
     let rows = fixture.table("good");
     rows.put(1, row(1, "t", "fine"));
@@ -95,8 +91,7 @@ fn one_broken_source_does_not_stop_the_other() {
     assert_eq!(bad.consecutive_failures, 1);
 }
 
-#[test]
-fn an_absent_embedder_defers_vectors() {
+pub(crate) fn an_absent_embedder_defers_vectors() {
     let fixture = Fixture::new();
     let rows = fixture.table("posts");
     rows.put(1, row(1, "t", "first words"));
@@ -115,8 +110,7 @@ fn an_absent_embedder_defers_vectors() {
     assert_eq!((embeddings.ok, embeddings.pending, embeddings.error), (2, 0, 0));
 }
 
-#[test]
-fn a_small_edit_embeds_few_chunks() {
+pub(crate) fn a_small_edit_embeds_few_chunks() {
     let fixture = Fixture::new();
     let mut config = SourceConfig::push("docs");
     config.embedding.enabled = true;
@@ -138,8 +132,7 @@ fn a_small_edit_embeds_few_chunks() {
     assert_eq!(edited.embeddings_reused, edited.chunks_written - 1);
 }
 
-#[test]
-fn a_changed_model_serves_the_old_vectors_until_the_swap() {
+pub(crate) fn a_changed_model_serves_the_old_vectors_until_the_swap() {
     let fixture = Fixture::new();
     let rows = fixture.table("posts");
     (0..20).for_each(|i| rows.put(i, row(1, "t", &format!("thing{i}"))));
@@ -161,8 +154,7 @@ fn a_changed_model_serves_the_old_vectors_until_the_swap() {
     assert_eq!((embeddings.dim, embeddings.ok, embeddings.building.as_deref()), (128, 20, None));
 }
 
-#[test]
-fn ids_with_wildcards_stay_apart_and_text_survives() {
+pub(crate) fn ids_with_wildcards_stay_apart_and_text_survives() {
     let fixture = Fixture::new();
     let text = "back\\slash 'single' \"double\" 🚀 e\u{301} 👩‍👩‍👧 数据库 \u{10ffff}";
     let names = ["a_b", "aXb", "a%", "a#1", "a#10", "a'; DROP TABLE rag_documents; --"];
@@ -178,8 +170,7 @@ fn ids_with_wildcards_stay_apart_and_text_survives() {
     assert_eq!(got.not_found, ["a_b", "a%", "a#1"]);
 }
 
-#[test]
-fn searches_see_one_version_while_documents_change() {
+pub(crate) fn searches_see_one_version_while_documents_change() {
     let fixture = Fixture::new();
     fixture.push("docs", &[("d", "t", "common version0"), ("e", "t", "other text")]);
     let stop = AtomicBool::new(false);
@@ -214,28 +205,24 @@ fn searches_see_one_version_while_documents_change() {
     });
 }
 
-#[test]
-fn stores_open_again_and_newer_ones_are_refused() {
+pub(crate) fn stores_open_again_and_newer_ones_are_refused() {
     let fixture = Fixture::new();
     fixture.push("docs", &[("d", "t", "kept words")]);
-    let path = fixture.path();
-    drop(fixture.rag);
+    let Fixture { place, rag, .. } = fixture;
+    drop(rag);
     for _ in 0..2 {
-        let rag = Rag::builder(&path).open().unwrap();
+        let rag = place.builder().open().unwrap();
         let found =
             rag.search_fts(&caller(), &SearchFts { query: "kept".into(), ..SearchFts::default() }).unwrap();
         assert_eq!(found.results.len(), 1);
     }
-    let raw = rusqlite::Connection::open(&path).unwrap();
-    raw.execute("UPDATE rag_meta SET value = '999' WHERE key = 'schema_version'", []).unwrap();
-    drop(raw);
-    let before = std::fs::read(&path).unwrap();
-    assert_eq!(Rag::builder(&path).open().unwrap_err().code, AiErrorCode::FailedPrecondition);
-    assert_eq!(std::fs::read(&path).unwrap(), before);
+    place.execute("UPDATE rag_meta SET value = '999' WHERE key = 'schema_version'");
+    let before = place.image();
+    assert_eq!(place.builder().open().unwrap_err().code, AiErrorCode::FailedPrecondition);
+    assert_eq!(place.image(), before);
 }
 
-#[test]
-fn a_folder_is_followed() {
+pub(crate) fn a_folder_is_followed() {
     let top = tempfile::tempdir().unwrap();
     let fixture = Fixture::with(|b| b.file_roots(vec![top.path().to_owned()]));
     let write = |name: &str, text: &str| std::fs::write(top.path().join(name), text).unwrap();
@@ -255,8 +242,7 @@ fn a_folder_is_followed() {
     assert!(fixture.fts("backups").is_empty());
 }
 
-#[test]
-fn doubled_and_foreign_names_are_conflicts() {
+pub(crate) fn doubled_and_foreign_names_are_conflicts() {
     let fixture = Fixture::new();
     let rows = fixture.table("posts");
     let mut config = table_config("posts");

@@ -9,8 +9,7 @@ use serde_json::json;
 
 use crate::support::{Fixture, caller, document, row, table_config};
 
-#[test]
-fn neighbours_come_without_the_overlap() {
+pub(crate) fn neighbours_come_without_the_overlap() {
     let fixture = Fixture::new();
     let mut config = SourceConfig::push("docs");
     config.chunking.chunk_size = Some(50);
@@ -34,8 +33,7 @@ fn neighbours_come_without_the_overlap() {
     assert_eq!(fixture.rag.get_chunks(&caller(), &far).unwrap_err().code, AiErrorCode::InvalidArgument);
 }
 
-#[test]
-fn reads_are_capped_and_say_what_is_missing() {
+pub(crate) fn reads_are_capped_and_say_what_is_missing() {
     let limits = RagLimits { ids_max: 3, get_bytes_max: 100, ..RagLimits::default() };
     let fixture = Fixture::with(|b| b.limits(limits));
     let big = "é".repeat(200);
@@ -57,8 +55,7 @@ fn reads_are_capped_and_say_what_is_missing() {
     assert!(!get(&["a", "b"]).truncated);
 }
 
-#[test]
-fn rows_are_fetched_live_within_rights() {
+pub(crate) fn rows_are_fetched_live_within_rights() {
     let fixture = Fixture::new();
     let rows = fixture.table("posts");
     (1..=3).for_each(|i| rows.put(i, row(i, "title", &format!("body {i}"))));
@@ -90,8 +87,7 @@ fn rows_are_fetched_live_within_rights() {
     assert_eq!(got.rows[0].error.as_ref().unwrap().code, "FAILED_PRECONDITION");
 }
 
-#[test]
-fn hidden_and_disabled_sources_do_not_exist() {
+pub(crate) fn hidden_and_disabled_sources_do_not_exist() {
     let fixture = Fixture::new();
     fixture.push("open", &[("o", "", "shared words")]);
     fixture.push("secret", &[("s", "", "shared words secretly")]);

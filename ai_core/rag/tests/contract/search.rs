@@ -36,8 +36,7 @@ fn shop() -> Fixture {
     fixture
 }
 
-#[test]
-fn filters_apply_before_the_cut_in_all_searches() {
+pub(crate) fn filters_apply_before_the_cut_in_all_searches() {
     let fixture = shop();
     let cases = [
         Filters { post_type_ids: vec![7], ..Filters::default() },
@@ -83,8 +82,7 @@ fn filters_apply_before_the_cut_in_all_searches() {
     assert_eq!(found.stats.filters, ["created_after"]);
 }
 
-#[test]
-fn broken_filters_are_refused_with_their_path() {
+pub(crate) fn broken_filters_are_refused_with_their_path() {
     let fixture = shop();
     let cases = [
         (Filters { source_names: vec!["none".into()], ..Filters::default() }, AiErrorCode::NotFound),
@@ -105,8 +103,7 @@ fn broken_filters_are_refused_with_their_path() {
     }
 }
 
-#[test]
-fn better_matches_score_higher_and_weights_matter() {
+pub(crate) fn better_matches_score_higher_and_weights_matter() {
     let fixture = Fixture::new();
     fixture.push(
         "docs",
@@ -140,8 +137,7 @@ fn better_matches_score_higher_and_weights_matter() {
     assert_eq!(fixture.rag.search_hybrid(&caller(), &zero).unwrap_err().code, AiErrorCode::InvalidArgument);
 }
 
-#[test]
-fn odd_queries_are_data() {
+pub(crate) fn odd_queries_are_data() {
     let fixture = Fixture::new();
     fixture.push("docs", &[("a", "", "foo-bar c++ a:b 5.7 user@host AND table t"), ("b", "", "else")]);
     for query in ["foo-bar", "c++", "a:b", "5.7", "user@host", "AND table", "DROP TABLE t; --"] {
@@ -162,8 +158,7 @@ fn odd_queries_are_data() {
     assert!(error.details.contains_key("position"));
 }
 
-#[test]
-fn words_then_vectors_keeps_k_and_the_metric() {
+pub(crate) fn words_then_vectors_keeps_k_and_the_metric() {
     let fixture = shop();
     for metric in ["cosine", "l2", "dot"] {
         let request = SearchHybrid {
@@ -188,8 +183,7 @@ fn words_then_vectors_keeps_k_and_the_metric() {
     assert_eq!(fixture.rag.search_hybrid(&caller(), &wrong).unwrap_err().code, AiErrorCode::InvalidArgument);
 }
 
-#[test]
-fn a_given_vector_is_checked() {
+pub(crate) fn a_given_vector_is_checked() {
     use base64::Engine as _;
     let fixture = Fixture::new();
     fixture.push("docs", &[("a", "", "alpha"), ("b", "", "beta")]);
@@ -219,8 +213,7 @@ fn a_given_vector_is_checked() {
     assert!(fixture.rag.search_vector(&caller(), &SearchVector::default()).is_err());
 }
 
-#[test]
-fn vectors_are_nearest_over_all_sources_and_hybrid_degrades() {
+pub(crate) fn vectors_are_nearest_over_all_sources_and_hybrid_degrades() {
     let fixture = Fixture::new();
     fixture.push("one", &[("a", "", "red apple"), ("b", "", "red apple pie")]);
     fixture.push("two", &[("c", "", "green tea"), ("d", "", "green")]);
@@ -251,8 +244,7 @@ fn vectors_are_nearest_over_all_sources_and_hybrid_degrades() {
     assert_eq!(down.code, AiErrorCode::Unavailable);
 }
 
-#[test]
-fn later_stages_rerank_diversify_and_limit() {
+pub(crate) fn later_stages_rerank_diversify_and_limit() {
     let fixture = Fixture::with(|b| b.reranker(std::sync::Arc::new(FakeReranker::default())));
     let mut long = SourceConfig::push("docs");
     long.chunking.chunk_size = Some(40);
@@ -283,8 +275,7 @@ fn later_stages_rerank_diversify_and_limit() {
     assert!(plain.rag.search_fts(&caller(), &reranked).unwrap().degraded);
 }
 
-#[test]
-fn caps_clamp_and_say_so() {
+pub(crate) fn caps_clamp_and_say_so() {
     let limits = RagLimits { k_max: 5, candidates_max: 20, response_bytes_max: 3000, ..RagLimits::default() };
     let fixture = Fixture::with(|b| b.limits(limits));
     let docs: Vec<(String, String)> =
@@ -316,8 +307,7 @@ fn caps_clamp_and_say_so() {
     );
 }
 
-#[test]
-fn snippets_mark_words_and_explain_names_terms() {
+pub(crate) fn snippets_mark_words_and_explain_names_terms() {
     let fixture = Fixture::new();
     fixture.push(
         "docs",
@@ -339,8 +329,7 @@ fn snippets_mark_words_and_explain_names_terms() {
     assert_eq!(hit.chunk_metadata.as_ref().unwrap()["chunk_index"], json!(0));
 }
 
-#[test]
-fn time_is_a_bound() {
+pub(crate) fn time_is_a_bound() {
     let fixture = shop();
     let request = SearchFts { timeout_ms: Some(0), ..fts("replica") };
     assert_eq!(fixture.rag.search_fts(&caller(), &request).unwrap_err().code, AiErrorCode::DeadlineExceeded);

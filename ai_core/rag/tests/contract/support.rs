@@ -1,7 +1,6 @@
-//! What the contract tests share: an engine in a temporary folder, a table in memory, a model that counts words.
+//! What the contract tests share: an engine over the store under test, a table in memory, a model that counts words.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use ai_core::{
@@ -12,6 +11,8 @@ use ai_core_rag::{
     JobState, Part, PushDocument, Rag, RagBuilder, RagCaller, SearchFts, SearchHybrid, SearchResponse,
     SearchVector, SourceConfig, SyncRequest, SyncResponse,
 };
+
+use crate::backend::Place;
 
 /// Tables by name; one that is absent cannot be reached.
 #[derive(Default)]
@@ -57,7 +58,7 @@ impl SourceConnector for Tables {
 
 /// An engine with everything that its tests look at.
 pub(crate) struct Fixture {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) place: Place,
     pub(crate) tables: Arc<Tables>,
     pub(crate) model: Arc<FakeEmbedder>,
     pub(crate) rag: Rag,
@@ -69,18 +70,15 @@ impl Fixture {
     }
 
     pub(crate) fn with(settings: impl FnOnce(RagBuilder) -> RagBuilder) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new();
         let tables = Arc::new(Tables::default());
         let model = Arc::new(FakeEmbedder::new(32));
-        let builder = Rag::builder(folder.path().join("rag.db"))
+        let builder = place
+            .builder()
             .connector(Arc::clone(&tables) as Arc<dyn SourceConnector>)
             .embedder("fake", Arc::clone(&model) as Arc<dyn ai_core::Embedder>);
         let rag = settings(builder).open().unwrap();
-        Self { folder, tables, model, rag }
-    }
-
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("rag.db")
+        Self { place, tables, model, rag }
     }
 
     /// A pushed source with vectors, holding these (id, title, body).
