@@ -1,4 +1,5 @@
-//! `cargo xtask clients`: clients that others wrote list and call tools of our servers, over HTTPS and stdio.
+//! `cargo xtask clients`: clients that others wrote list and call tools of our servers, over HTTPS and stdio, and one walks
+//! discovery and questions to SQL.
 
 mod foreign;
 
@@ -14,10 +15,12 @@ use crate::certificates::Certificates;
 use crate::peer_process::{Farewell, PeerProcess};
 use crate::{process, say};
 
-use foreign::{Client, Job, Place};
+use foreign::{Client, Era, Job, Place};
 
 const SERVE: &str = "serve";
 const FIXTURE: &str = "conformance_fixture";
+/// An agent's way through discovery and the questions to SQL, in Python, on `serve`.
+const WALK: &str = "walk";
 const TOKEN: &str = "clients-check-token-0123456789";
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -58,8 +61,8 @@ pub(crate) fn command(words: &[String]) -> Result<(), String> {
     let mut args = Args::new(words);
     let only = args.value("--only")?;
     args.finish()?;
-    if let Some(other) = only.as_deref().filter(|only| ![SERVE, FIXTURE].contains(only)) {
-        return Err(format!("`--only {other}` is unknown; there are `{SERVE}` and `{FIXTURE}`"));
+    if let Some(other) = only.as_deref().filter(|only| ![SERVE, FIXTURE, WALK].contains(only)) {
+        return Err(format!("`--only {other}` is unknown; there are `{SERVE}`, `{FIXTURE}` and `{WALK}`"));
     }
     let wanted = |package: &str| only.as_deref().is_none_or(|only| only == package);
     let place = Place::fetch()?;
@@ -72,6 +75,9 @@ pub(crate) fn command(words: &[String]) -> Result<(), String> {
     }
     if wanted(SERVE) {
         failures.extend(serve(&place, &folder)?);
+    }
+    if wanted(WALK) {
+        failures.extend(walk(&place, &folder)?);
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
@@ -122,6 +128,30 @@ fn serve(place: &Place, folder: &Path) -> Result<Vec<String>, String> {
         let data = folder.join(format!("stdio-{endpoint}")).display().to_string();
         let command = [program(SERVE).as_str(), "--data-dir", &data, "--stdio", endpoint].map(str::to_owned);
         failures.extend(exercise(place, endpoint, &Job::stdio(&command, &calls_on(endpoint))));
+    }
+    Ok(failures)
+}
+
+/// An agent discovers the sample and asks it questions with tools and prompts alone; each era begins with an empty catalog.
+fn walk(place: &Place, folder: &Path) -> Result<Vec<String>, String> {
+    process::capture(process::cargo().args(["build", "--package", SERVE]))?;
+    say::heading("an agent in Python walks discovery and questions to SQL");
+    let mut failures = Vec::new();
+    for era in [Era::Legacy, Era::Modern] {
+        let data = folder.join(format!("walk-{}", era.word()));
+        let words = ["--data-dir", &data.display().to_string(), "--token", TOKEN].map(str::to_owned);
+        let server = Server::start(SERVE, &words, folder)?;
+        let job = json!({
+            "url": format!("https://{}/mcp/query", server.address), "ai": format!("https://{}/mcp/ai", server.address),
+            "token": TOKEN, "authority": certificate_in(&data)?.display().to_string(),
+        });
+        match place.walk(era, &job) {
+            Ok(steps) => say::line(&format!("ok     {}: {steps} steps", era.word())),
+            Err(error) => {
+                say::line(&format!("FAILED {}", era.word()));
+                failures.push(format!("walk {}: {error}", era.word()));
+            }
+        }
     }
     Ok(failures)
 }

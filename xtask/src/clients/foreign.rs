@@ -155,6 +155,19 @@ impl Place {
         }
     }
 
+    /// Runs the walk of an agent in Python; gives the number of its steps.
+    pub(super) fn walk(&self, era: Era, job: &Value) -> Result<u64, String> {
+        let mut job = job.clone();
+        job["era"] = era.word().into();
+        let mut command = Command::new(&self.python);
+        command.env("PYTHONPATH", &self.pypi).arg(self.scripts.join("python_walk.py")).arg(job.to_string());
+        let report = last_json(&process::capture(&mut command)?)?;
+        match (report["protocol"].as_str(), report["steps"].as_u64()) {
+            (Some(protocol), Some(steps)) if protocol == era.version() && steps > 0 => Ok(steps),
+            _ => Err(format!("the walk reports {report}")),
+        }
+    }
+
     fn on_node(&self, script: &str) -> Command {
         let mut command = Command::new(&self.node);
         command.env("CLIENT_PACKAGES", &self.npm).arg(self.scripts.join(script));
