@@ -258,14 +258,28 @@ impl Inner {
         }
     }
 
-    /// The embedder that made the vectors of a space.
-    pub(crate) fn embedder_for(&self, settings: &Embedding, space: &Space) -> AiResult<Arc<dyn Embedder>> {
-        let embedder = self.embedders.get(settings)?;
-        if space.fits(&embedder.info()) {
-            return Ok(embedder);
+    /// The embedder that made the vectors of a space: that of the settings, or while a new model takes over that of the
+    /// settings with which the space was made.
+    pub(crate) fn embedder_for(
+        &self,
+        settings: &Embedding,
+        space: &Space,
+    ) -> AiResult<(Arc<dyn Embedder>, Embedding)> {
+        let present = self.embedders.get(settings);
+        if let Ok(embedder) = &present
+            && space.fits(&embedder.info())
+        {
+            return Ok((Arc::clone(embedder), settings.clone()));
         }
+        if let Some(earlier) = self.store.space_settings(space.space_id)? {
+            let embedder = self.embedders.get(&earlier)?;
+            if space.fits(&embedder.info()) {
+                return Ok((embedder, earlier));
+            }
+        }
+        present?;
         Err(AiError::unavailable(format!(
-            "the vectors were made by {} {:?}; re-embedding for the new model is not complete",
+            "the vectors were made by {} {:?}, which is not at hand; re-embedding for the new model is not complete",
             space.provider, space.model
         )))
     }
@@ -283,10 +297,17 @@ impl Inner {
         let fits = |s: &Space| {
             s.fits(&info) && s.metric == settings.metric() && s.normalize == settings.normalize_vectors
         };
+        // While a new model takes over, changed documents stay findable by the old one.
+        let old = held.iter().find(|(s, active)| *active && !fits(s)).and_then(|(space, _)| {
+            let (embedder, settings) = self.embedder_for(settings, space).ok()?;
+            Some(Binding { space: (*space).clone(), embedder, settings })
+        });
         if let Some((space, _)) = held.iter().find(|(s, _)| fits(s)) {
-            return Ok(vec![Binding { space: (*space).clone(), embedder, settings: settings.clone() }]);
+            let own = Binding { space: (*space).clone(), embedder, settings: settings.clone() };
+            return Ok(std::iter::once(own).chain(old).collect());
         }
-        let space = self.store.space_for(&info, settings.metric(), settings.normalize_vectors)?;
+        let space =
+            self.store.space_for(&info, settings.metric(), settings.normalize_vectors, Some(settings))?;
         let canary =
             embedder.embed(&[CANARY], EmbedKind::Document, Deadline::after_ms(settings.timeout_ms))?;
         if let Some(vector) = canary.into_iter().next() {
@@ -295,7 +316,8 @@ impl Inner {
         let role = if held.is_empty() { SpaceRole::Active } else { SpaceRole::Building };
         self.store.set_role(source_id, space.space_id, role)?;
         self.store.enqueue(source_id, space.space_id, false)?;
-        Ok(vec![Binding { space, embedder, settings: settings.clone() }])
+        let own = Binding { space, embedder, settings: settings.clone() };
+        Ok(std::iter::once(own).chain(old).collect())
     }
 
     /// Age of the oldest change that the full-text index has not seen.

@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS rag_sync_errors (
   message TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS rag_vec_spaces (
   space_id INTEGER PRIMARY KEY, provider TEXT NOT NULL, model TEXT NOT NULL, revision TEXT NOT NULL DEFAULT '',
-  dim INTEGER NOT NULL, metric TEXT NOT NULL, normalize INTEGER NOT NULL, lexical INTEGER NOT NULL, canary BLOB,
+  dim INTEGER NOT NULL, metric TEXT NOT NULL, normalize INTEGER NOT NULL, lexical INTEGER NOT NULL, canary BLOB, settings_json TEXT,
   UNIQUE (provider, model, revision, dim, metric, normalize));
 CREATE TABLE IF NOT EXISTS rag_source_spaces (
   source_id INTEGER NOT NULL, space_id INTEGER NOT NULL, role TEXT NOT NULL, progress REAL NOT NULL DEFAULT 0,
@@ -120,6 +120,7 @@ const ADDED_COLUMNS: &[(&str, &str, &str)] = &[
     ("rag_sync_state", "lease_owner", "TEXT"),
     ("rag_sync_state", "lease_until", "INTEGER"),
     ("rag_vec_spaces", "canary", "BLOB"),
+    ("rag_vec_spaces", "settings_json", "TEXT"),
 ];
 
 /// Creates or completes the tables in one transaction; harmless on a current store.

@@ -280,14 +280,30 @@ impl<'a> Search<'a> {
             self.response.warnings.push("there is no source to search".to_owned());
             return Ok(self.finish(None, &filter));
         }
-        let mut groups = self.groups(&catalogue, &picked)?;
+        let (mut groups, mut catalogue) = (self.groups(&catalogue, &picked)?, catalogue);
         self.embed(&catalogue, &picked, &mut groups)?;
         let mut found = None;
         for _ in 0..SNAPSHOTS_MAX {
             let deadline = self.deadline;
-            found = store.read(deadline, |c| self.search(c, &catalogue, &picked, &filter, &groups))?;
+            let mut roles = None;
+            found = store.read(deadline, |c| {
+                if !groups.is_empty() {
+                    let now = crate::store::roles_all(c)?;
+                    if now != catalogue.roles {
+                        roles = Some(now);
+                        return Ok(None); // a model was put into service while the query was embedded
+                    }
+                }
+                self.search(c, &catalogue, &picked, &filter, &groups)
+            })?;
             if found.is_some() {
                 break;
+            }
+            if roles.is_some() {
+                catalogue = store.read(deadline, Catalogue::read)?;
+                self.response.stats.skipped_sources.clear();
+                groups = self.groups(&catalogue, &picked)?;
+                self.embed(&catalogue, &picked, &mut groups)?;
             }
         }
         let Some(found) = found else {

@@ -25,7 +25,7 @@ impl SqliteVectors {
     /// `FAILED_PRECONDITION` for a dimension outside 1–8192 or a file that is no store.
     pub fn open(path: &Path, name: &str, dim: usize, metric: Metric) -> AiResult<Self> {
         let store = Arc::new(Store::open(path)?);
-        let space = store.space_for(&EmbedderInfo::new("vectors", name, dim), metric, false)?;
+        let space = store.space_for(&EmbedderInfo::new("vectors", name, dim), metric, false, None)?;
         Ok(Self { store, space })
     }
 

@@ -155,7 +155,8 @@ struct Run<'a> {
     config: &'a SourceConfig,
     options: RunOptions,
     watcher: &'a dyn Watcher,
-    rows: Box<dyn RowSource>,
+    /// None when the documents are pushed and only their vectors are made.
+    rows: Option<Box<dyn RowSource>>,
     mapper: Mapper,
     bindings: Vec<Binding>,
     progress: SourceProgress,
@@ -246,8 +247,13 @@ fn start<'a>(
     progress: &SourceProgress,
 ) -> AiResult<Run<'a>> {
     config.validate()?;
-    let rows = open_rows(inner, config, None)?;
-    check_columns(config, rows.as_ref())?;
+    let rows = if options.reembed && config.backend_type == "push" {
+        None
+    } else {
+        let rows = open_rows(inner, config, None)?;
+        check_columns(config, rows.as_ref())?;
+        Some(rows)
+    };
     let bindings = if options.dry_run { Vec::new() } else { bindings(inner, source_id, config)? };
     Ok(Run {
         inner,
@@ -290,7 +296,7 @@ impl Run<'_> {
         };
         let full = self.options.full || changed || due || self.config.sync.mode == "full";
         let by_key = self.config.sync.cursor_column.is_none();
-        if !self.options.reembed || changed {
+        if self.rows.is_some() && (!self.options.reembed || changed) {
             // A pass in key order over everything is the incremental pass too.
             if !(full && by_key) {
                 self.pass(false)?;
@@ -349,7 +355,8 @@ impl Run<'_> {
             )
             .with_cursor(cursor_column.clone())
             .with_after(after.clone());
-            let page = self.rows.page(&request, Deadline::after_ms(self.config.sync.timeout_ms))?;
+            let Some(rows) = &self.rows else { return Ok(()) };
+            let page = rows.page(&request, Deadline::after_ms(self.config.sync.timeout_ms))?;
             for (key, why) in &page.failed {
                 self.row_failed(key, "read", &AiError::invalid(why.clone()));
             }

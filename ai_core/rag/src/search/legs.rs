@@ -65,7 +65,7 @@ impl Search<'_> {
             .find_map(|s| s.config.as_ref().ok())
             .map(|c| &c.embedding)
             .ok_or_else(|| AiError::internal("a space has no source"))?;
-        let embedder = self.inner.embedder_for(settings, &group.space)?;
+        let (embedder, _) = self.inner.embedder_for(settings, &group.space)?;
         let mut vectors = embedder.embed(&[self.query], EmbedKind::Query, deadline)?;
         let vector = vectors.pop().ok_or_else(|| AiError::unavailable("the embedder answered nothing"))?;
         store::prepare_vector(&group.space, vector)

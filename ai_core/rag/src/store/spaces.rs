@@ -6,6 +6,7 @@ use ai_core::{AiError, AiErrorCode, AiResult, EmbedderInfo, Metric};
 
 use super::ingest::Followed;
 use super::{Store, vectors};
+use crate::config::Embedding;
 use crate::database::{Row, Session, SqlFamily, bind};
 use crate::ids::{now_ms, now_s};
 use crate::records::{Space, SpaceRole};
@@ -97,7 +98,15 @@ pub(super) fn cache_vector(c: &dyn Session, space_id: i64, input_hash: &str, vec
 
 impl Store {
     /// The space for these vectors, created with its table when it is new.
-    pub(crate) fn space_for(&self, info: &EmbedderInfo, metric: Metric, normalize: bool) -> AiResult<Space> {
+    pub(crate) fn space_for(
+        &self,
+        info: &EmbedderInfo,
+        metric: Metric,
+        normalize: bool,
+        settings: Option<&Embedding>,
+    ) -> AiResult<Space> {
+        let settings = settings.map(serde_json::to_string).transpose();
+        let settings = settings.map_err(|e| AiError::internal(e.to_string()))?;
         self.write(|c| {
             let key = bind![&info.provider, &info.model, &info.revision, info.dim, metric.as_str(), normalize];
             let find = || {
@@ -115,8 +124,8 @@ impl Store {
                 None => {
                     let [provider, model, revision, dim, metric, normalize] = key;
                     c.execute(
-                        "INSERT INTO rag_vec_spaces (provider, model, revision, dim, metric, normalize, lexical)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                        "INSERT INTO rag_vec_spaces (provider, model, revision, dim, metric, normalize, lexical,
+                           settings_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                         &[
                             provider.clone(),
                             model.clone(),
@@ -125,6 +134,7 @@ impl Store {
                             metric.clone(),
                             normalize.clone(),
                             info.lexical.into(),
+                            settings.as_deref().into(),
                         ],
                     )?;
                     find()?.ok_or_else(|| AiError::internal("a space that was just made is gone"))?
@@ -134,6 +144,15 @@ impl Store {
             regenerate_view(c)?;
             Ok(made)
         })
+    }
+
+    /// The settings with which a space was made, if it was made for a source.
+    pub(crate) fn space_settings(&self, space_id: i64) -> AiResult<Option<Embedding>> {
+        let text: Option<Option<String>> = self.quick(|c| {
+            let text = "SELECT settings_json FROM rag_vec_spaces WHERE space_id = ?1";
+            c.first(text, bind![space_id], |r| r.get(0))
+        })?;
+        Ok(text.flatten().and_then(|t| serde_json::from_str(&t).ok()))
     }
 
     /// Compares the embedder's answer for one fixed text with the stored one; stores it the first time.

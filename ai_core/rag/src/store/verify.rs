@@ -57,7 +57,14 @@ fn differences(c: &dyn Session) -> AiResult<Vec<String>> {
             ),
             &[],
         )?;
-        if stored != expected || missing > 0 {
+        let paired: i64 = c.cell(
+            &format!(
+                "SELECT count(*) FROM {table} v JOIN rag_chunk_embedding_state s
+                 ON s.chunk_pk = v.chunk_pk AND s.space_id = ?1 AND s.status = 'ok'"
+            ),
+            bind![space.space_id],
+        )?;
+        if stored != expected || missing > 0 || paired != expected {
             found.push(format!(
                 "space {} holds {stored} vectors, expected {expected}; {missing} of them without a chunk",
                 space.space_id

@@ -12,24 +12,24 @@ impl Run<'_> {
     /// Gives waiting chunks their vectors, then puts a completed new space into service.
     pub(super) fn embed_pending(&mut self) -> AiResult<()> {
         self.phase("embed");
-        for binding in self.bindings.clone() {
-            if self.options.reembed {
-                self.inner.store.enqueue(self.source_id, binding.space.space_id, true)?;
-            }
-            let waiting = self.drain(&binding)?;
-            self.progress.embeddings_pending = waiting;
-            let catalogue = self.inner.store.quick(Catalogue::read)?;
-            let held: Vec<_> = catalogue
-                .spaces_of(self.source_id)
-                .into_iter()
-                .map(|(s, active)| (s.clone(), active))
-                .collect();
-            let building = held.iter().any(|(s, active)| s.space_id == binding.space.space_id && !active);
-            if building && waiting == 0 {
-                self.inner.store.set_role(self.source_id, binding.space.space_id, SpaceRole::Active)?;
-                for (space, _) in held.iter().filter(|(s, _)| s.space_id != binding.space.space_id) {
-                    self.inner.store.drop_space(self.source_id, space)?;
-                }
+        // The first is the one that the settings ask for; an older one only serves until this one is complete.
+        let Some(binding) = self.bindings.first().cloned() else { return Ok(()) };
+        if self.options.reembed {
+            self.inner.store.enqueue(self.source_id, binding.space.space_id, true)?;
+        }
+        let waiting = self.drain(&binding)?;
+        self.progress.embeddings_pending = waiting;
+        let catalogue = self.inner.store.quick(Catalogue::read)?;
+        let held: Vec<_> =
+            catalogue.spaces_of(self.source_id).into_iter().map(|(s, active)| (s.clone(), active)).collect();
+        let building = held.iter().any(|(s, active)| s.space_id == binding.space.space_id && !active);
+        if building && waiting == 0 {
+            self.inner.store.set_role(self.source_id, binding.space.space_id, SpaceRole::Active)?;
+        }
+        if !building || waiting == 0 {
+            // Also what a run that was stopped right after the change of roles left behind.
+            for (space, _) in held.iter().filter(|(s, _)| s.space_id != binding.space.space_id) {
+                self.inner.store.drop_space(self.source_id, space)?;
             }
         }
         Ok(())
