@@ -214,6 +214,11 @@ pub trait BackendDirectory: Send + Sync {
 
     /// Changes whenever the answer of [`backends`](Self::backends) may have changed.
     fn generation(&self) -> u64;
+
+    /// The groups that there are, for lists; groups of targets are asked for whether they stand here or not.
+    fn hostgroups(&self) -> Vec<u32> {
+        Vec::new()
+    }
 }
 
 /// A directory over a fixed list.

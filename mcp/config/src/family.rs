@@ -156,6 +156,8 @@ pub struct Candidate {
     pub changed: Vec<&'static str>,
     /// Base of relative paths.
     pub data_dir: PathBuf,
+    /// The only column that differs from what runs, where one cell was changed and nothing loaded.
+    pub only_column: Option<&'static str>,
     pub(crate) variables: Variables,
     pub(crate) tables: BTreeMap<&'static str, Vec<Row>>,
     pub(crate) defs: BTreeMap<&'static str, &'static TableDef>,
@@ -164,7 +166,14 @@ pub struct Candidate {
 impl Candidate {
     pub(crate) fn new(family: &Family, data_dir: &Path, variables: Variables) -> Self {
         let defs = family.modules.iter().flat_map(|m| m.tables).map(|table| (table.name, *table)).collect();
-        Self { changed: Vec::new(), data_dir: data_dir.to_owned(), variables, tables: BTreeMap::new(), defs }
+        Self {
+            changed: Vec::new(),
+            data_dir: data_dir.to_owned(),
+            only_column: None,
+            variables,
+            tables: BTreeMap::new(),
+            defs,
+        }
     }
 
     /// The variables, in normal form.

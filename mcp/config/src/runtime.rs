@@ -110,6 +110,12 @@ pub trait Runtime: Send + Sync {
         Vec::new()
     }
 
+    /// Rows of a table that the host itself keeps: the table in memory mirrors them and is read-only then.
+    fn mirrored(&self, table: &str) -> Option<Vec<Row>> {
+        let _ = table;
+        None
+    }
+
     /// Rows of `SHOW … STATUS`.
     fn status(&self) -> Vec<(String, String)> {
         Vec::new()

@@ -56,16 +56,20 @@ impl Store {
             .progress_handler(STEPS_PER_LOOK, Some(move || late.is_late()))
             .map_err(|e| store("memory", &e))?;
         let me = Self { connection, guard };
-        for layer in LAYERS {
-            me.make_tables(layer, families)?;
-        }
-        for family in families {
-            me.fill_defaults("disk", family)?;
-            me.fill_defaults("main", family)?;
-        }
-        for layer in LAYERS {
-            me.hide_secrets(layer, families, true)?;
-        }
+        // One transaction: a hundred small ones would wait for the disk a hundred times.
+        me.atomic(|| {
+            for layer in LAYERS {
+                me.make_tables(layer, families)?;
+            }
+            for family in families {
+                me.fill_defaults("disk", family)?;
+                me.fill_defaults("main", family)?;
+            }
+            for layer in LAYERS {
+                me.hide_secrets(layer, families, true)?;
+            }
+            Ok(())
+        })?;
         Ok(me)
     }
 
@@ -308,10 +312,36 @@ impl Store {
         read().map_err(|e| store(table.name, &e))
     }
 
+    /// Brings tables that the host keeps up to date.
+    pub(crate) fn mirror(&self, family: &Family, tables: &[&'static TableDef]) -> ConfigResult<()> {
+        for table in tables {
+            if let Some(rows) = family.runtime.mirrored(table.name) {
+                self.atomic(|| self.replace("main", table, &rows))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Replaces all rows of a table.
     pub(crate) fn replace(&self, layer: &str, table: &TableDef, rows: &[Row]) -> ConfigResult<()> {
         self.run(&format!("DELETE FROM {layer}.{}", table.name))?;
         self.insert(&format!("{layer}.{}", table.name), table.columns, rows)
+    }
+
+    /// Changes one cell of the row with a key, if there is one.
+    pub(crate) fn write_cell(
+        &self,
+        layer: &str,
+        table: &TableDef,
+        key: &[Cell],
+        (column, value): (&str, &Cell),
+    ) -> ConfigResult<()> {
+        let same: Vec<String> =
+            (table.key.iter().zip(2..)).map(|(name, at)| format!("{name} = ?{at}")).collect();
+        let sql = format!("UPDATE {layer}.{} SET {column} = ?1 WHERE {}", table.name, same.join(" AND "));
+        let values = std::iter::once(value).chain(key);
+        let changed = self.connection.execute(&sql, rusqlite::params_from_iter(values));
+        changed.map(drop).map_err(|e| store(table.name, &e))
     }
 
     /// Inserts rows, in place of those with the same key.
@@ -396,7 +426,10 @@ pub(crate) fn tables(families: &[Family]) -> impl Iterator<Item = &'static Table
 }
 
 fn guard_of(families: &[Family]) -> Guard {
-    let writable = tables(families).map(|table| table.name).chain(["global_variables"]).collect();
+    let mirrored =
+        |table: &&'static TableDef| families.iter().any(|f| f.runtime.mirrored(table.name).is_some());
+    let writable = tables(families).filter(|table| !mirrored(table));
+    let writable = writable.map(|table| table.name).chain(["global_variables"]).collect();
     let secrets = tables(families).filter_map(|table| Some((table.name, table.secret?))).collect();
     let hashed = tables(families).filter(|table| table.hashed).map(|table| table.name).collect();
     Guard::new(writable, secrets, hashed)

@@ -4,6 +4,7 @@ use mcp::ToolError;
 
 use super::show::{is_like, masked};
 use super::{AdminSql, Inner};
+use crate::cell::Cell;
 use crate::error::ConfigResult;
 use crate::family::{Family, VARIABLES};
 use crate::runtime::{AdminSession, ListenerChange, ListenerState};
@@ -223,6 +224,61 @@ impl AdminSql {
                 layers,
                 listener: applied.listener,
             })
+        })
+    }
+
+    /// Changes one cell of a row in the runtime layer at once, and in the layers below as far as asked for; where they have
+    /// no such row, they stay as they are. Gives the value before.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for a row that does not run, `FAILED_PRECONDITION` for a value that is refused.
+    pub fn set_cell(
+        &self,
+        session: &AdminSession,
+        (table, key): (&str, &[Cell]),
+        (column, value): (&str, Cell),
+        persist: Persist,
+    ) -> ConfigResult<Cell> {
+        let of_family = |f: &&Family| f.modules.iter().flat_map(|m| m.tables).any(|t| t.name == table);
+        let unknown = || ToolError::not_found("table", table);
+        let family = self.families.iter().find(of_family).ok_or_else(unknown)?;
+        let module = family.modules.iter().find(|m| m.tables.iter().any(|t| t.name == table));
+        let module = module.ok_or_else(unknown)?;
+        let def = *module.tables.iter().find(|t| t.name == table).ok_or_else(unknown)?;
+        let shown: Vec<String> = key.iter().map(Cell::display).collect();
+        let at = def.columns.iter().find(|c| c.name == column).map(|c| c.name);
+        let at = at.zip(def.position(column)).ok_or_else(|| ToolError::not_found("column", column))?;
+        if def.secret.is_some_and(|secret| secret.eq_ignore_ascii_case(column)) {
+            return Err(ToolError::denied("gate", format!("{column} is a secret: change it with SQL")));
+        }
+        let statement = format!("{table}.{column} of {} = {}", shown.join(", "), value.display());
+        self.audited(session, "config", &format!("set {table}.{column}"), &statement, || {
+            let mut inner = self.lock();
+            let inner = &mut *inner;
+            let mut candidate = self.running_candidate(family);
+            let row = candidate.tables.get_mut(def.name).into_iter().flatten().find(|row| {
+                let cells = def.key.iter().map(|name| def.position(name).and_then(|at| row.get(at)));
+                cells.eq(key.iter().map(Some))
+            });
+            let missing = || ToolError::not_found("row", shown.join(", "));
+            let cell = row.and_then(|row| row.get_mut(at.1)).ok_or_else(missing)?;
+            let before = std::mem::replace(cell, value.clone());
+            candidate.changed = vec![module.key];
+            candidate.only_column = Some(at.0);
+            inner.store.run("SAVEPOINT one_cell")?;
+            let outcome = (|| {
+                let reach = [(Persist::Memory, "main"), (Persist::Disk, "disk")];
+                for (_, layer) in reach.into_iter().filter(|(least, _)| persist >= *least) {
+                    inner.store.write_cell(layer, def, key, (at.0, &value))?;
+                }
+                self.apply(inner, family, &mut candidate, false)
+            })();
+            if outcome.is_err() {
+                inner.store.run("ROLLBACK TO one_cell")?;
+            }
+            inner.store.run("RELEASE one_cell")?;
+            outcome?;
+            Ok(before)
         })
     }
 

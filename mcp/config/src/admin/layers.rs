@@ -25,6 +25,15 @@ impl AdminSql {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let mut reply = AdminReply::new(canonical, ReplyKind::Verb);
+        let kept = family.tables(module).iter().find(|table| family.runtime.mirrored(table.name).is_some());
+        if let (Some(table), Move::DiskToMemory | Move::FileToRuntime | Move::RuntimeToMemory) =
+            (kept, direction)
+        {
+            let cause =
+                "the host keeps these rows itself: the table mirrors them and nothing is loaded into it";
+            return Err(refused(module, Some(table.name), cause).with("reason", "mirrored"));
+        }
+        inner.store.mirror(family, family.tables(module))?;
         let applied = match direction {
             Move::DiskToMemory => {
                 self.disk_to_memory(inner, family, module)?;
@@ -158,6 +167,7 @@ impl AdminSql {
     ) -> ConfigResult<Applied> {
         let mut candidate = self.running_candidate(family);
         for module in modules {
+            inner.store.mirror(family, family.tables(module))?;
             if *module == VARIABLES {
                 let values = inner.store.variables("main", family.prefix)?;
                 candidate.variables = Variables::new(family.prefix, normal_set(family, values)?);

@@ -267,3 +267,78 @@ fn the_configuration_file_is_taken_whole_or_not_at_all() {
     let bytes = std::fs::read(dir.path().join("mcp_config.db")).expect("holds");
     assert!(!bytes.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes()), "a plain token is on disk");
 }
+
+#[test]
+fn one_cell_changes_in_the_layers_asked_for_and_nowhere_else() {
+    use mcp_config::{AdminSession, Cell, Persist};
+    let world = World::new();
+    world.run("INSERT INTO mcp_query_rules (rule_id, active, cache_ttl_ms) VALUES (1, 1, NULL), (2, 1, 5)");
+    world.run("LOAD MCP QUERY RULES TO RUNTIME");
+    world.run("SAVE MCP QUERY RULES TO DISK");
+    let set = |id: i64, column: &str, value: i64, persist| {
+        let place = ("mcp_query_rules", &[Cell::Integer(id)][..]);
+        world.admin.set_cell(&AdminSession::local(), place, (column, Cell::Integer(value)), persist)
+    };
+    let ttl = |layer: &str| {
+        world.rows(&format!("SELECT cache_ttl_ms FROM {layer}mcp_query_rules ORDER BY rule_id")).join(",")
+    };
+    assert!(set(1, "cache_ttl_ms", 10, Persist::Runtime).expect("holds").is_null());
+    assert_eq!((ttl("runtime_"), ttl(""), ttl("disk.")), ("10,5".into(), "NULL,5".into(), "NULL,5".into()));
+    let seen = world.runtime.seen.lock().expect("holds").as_ref().and_then(|seen| seen.only_column);
+    assert_eq!(seen, Some("cache_ttl_ms"));
+    assert!(set(2, "cache_ttl_ms", 20, Persist::Disk).expect("holds") == Cell::Integer(5));
+    assert_eq!(
+        (ttl("runtime_"), ttl(""), ttl("disk.")),
+        ("10,20".into(), "NULL,20".into(), "NULL,20".into())
+    );
+    assert_eq!(set(9, "cache_ttl_ms", 1, Persist::Disk).expect_err("no row").code, mcp::ErrorCode::NotFound);
+    assert!(set(1, "no_column", 1, Persist::Disk).is_err());
+    *world.runtime.refuses.lock().expect("holds") = Some("not now".to_owned());
+    assert!(set(2, "cache_ttl_ms", 30, Persist::Disk).is_err());
+    assert_eq!((ttl("runtime_"), ttl("disk.")), ("10,20".into(), "NULL,20".into()), "refused whole");
+}
+
+#[test]
+fn a_table_that_the_host_keeps_is_mirrored_and_read_only() {
+    use mcp_config::{
+        AdminOptions, AdminSession, AdminSql, Applied, BACKENDS, Candidate, Cell, ConfigResult, Row, Runtime,
+    };
+    use std::sync::{Arc, Mutex};
+    struct Keeper(Mutex<Vec<&'static str>>);
+    impl Runtime for Keeper {
+        fn apply(&self, _: &Candidate) -> ConfigResult<Applied> {
+            Ok(Applied::default())
+        }
+        fn mirrored(&self, table: &str) -> Option<Vec<Row>> {
+            let row = |host: &&str| {
+                let of = |name: &str| match name {
+                    "hostname" => Cell::text(*host),
+                    "status" => Cell::text("ONLINE"),
+                    "comment" => Cell::text(""),
+                    _ => Cell::Integer(1),
+                };
+                BACKENDS.columns.iter().map(|column| of(column.name)).collect()
+            };
+            (table == "mcp_backends").then(|| self.0.lock().expect("holds").iter().map(row).collect())
+        }
+    }
+    let dir = tempfile::tempdir().expect("holds");
+    let keeper = Arc::new(Keeper(Mutex::new(vec!["one"])));
+    let family = mcp_config::mcp_family(dir.path(), Arc::clone(&keeper) as _);
+    let admin = AdminSql::open(AdminOptions::new(dir.path()), vec![family]).expect("holds");
+    admin.start().expect("holds");
+    let run = |sql: &str| admin.execute(&AdminSession::local(), sql, &[], 100);
+    let hosts = |table: &str| {
+        let reply = run(&format!("SELECT hostname FROM {table} ORDER BY 1")).expect("holds");
+        reply.rows.iter().map(|row| row[0].display()).collect::<Vec<_>>().join(",")
+    };
+    assert_eq!((hosts("mcp_backends"), hosts("runtime_mcp_backends")), ("one".into(), "one".into()));
+    *keeper.0.lock().expect("holds") = vec!["one", "two"];
+    assert_eq!((hosts("mcp_backends"), hosts("runtime_mcp_backends")), ("one,two".into(), "one,two".into()));
+    assert!(run("UPDATE mcp_backends SET weight = 9").expect_err("mirrored").message.contains("read-only"));
+    run("SAVE MCP BACKENDS TO DISK").expect("holds");
+    assert_eq!(hosts("disk.mcp_backends"), "one,two");
+    run("LOAD MCP BACKENDS TO RUNTIME").expect("holds");
+    let refusal = run("LOAD MCP BACKENDS FROM DISK").expect_err("mirrored");
+    assert_eq!(refusal.details["reason"], "mirrored");
+}
