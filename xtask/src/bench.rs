@@ -25,13 +25,28 @@ struct Contender {
 const OURS: Contender = Contender { name: "mcp_server", package: "conformance_fixture", args: &["--no-tls"] };
 const THEIRS: Contender = Contender { name: "rmcp", package: "rmcp_peer", args: &[] };
 
-const BENCHES: &str = "there are `http`, `peers`, `discovery` and `nl2sql`";
+const BENCHES: &str = "there are `http`, `peers`, `harvest`, `discovery` and `nl2sql`";
 
 pub(crate) fn command(words: &[String]) -> Result<(), String> {
     let mut args = Args::new(words);
     match args.word().as_deref() {
         Some("http") => {}
         Some("peers") => return peers::command(args),
+        Some("harvest") => {
+            let rest = args.finish()?;
+            let mut run = process::cargo();
+            run.args([
+                "run",
+                "--release",
+                "--quiet",
+                "--package",
+                "bridge_host",
+                "--example",
+                "harvest_bench",
+                "--",
+            ]);
+            return process::run(run.args(rest), &process::Interrupted::watch()?);
+        }
         Some(which @ ("discovery" | "nl2sql")) => {
             args.finish()?;
             return evaluate(which);
@@ -70,19 +85,22 @@ fn http(requests: u32, connections: u32, rounds: u32) -> Result<(), String> {
         for (server, figures) in [&ours, &theirs].into_iter().zip(&mut measured) {
             let figure = server.measure(requests, connections)?;
             say::line(&format!(
-                "round {round} {:<12} {:>7.1} µs CPU a request, {:>8.0} requests/s",
-                server.name, figure.cpu_us, figure.per_second
+                "round {round} {:<12} {:>7.1} µs CPU a request, {:>8.0} requests/s; alone p50 {:>6.1} µs",
+                server.name, figure.cpu_us, figure.per_second, figure.alone_us
             ));
-            figures.push(figure.cpu_us);
+            figures.push(figure);
         }
     }
-    let [ours, theirs] = measured.map(median);
-    say::line(&format!(
-        "median: {} {ours:.1} µs, {} {theirs:.1} µs of CPU a request; ratio {:.2}",
-        OURS.name,
-        THEIRS.name,
-        ours / theirs
-    ));
+    let compare = |what: &str, of: fn(&Figure) -> f64| {
+        let [ours, theirs] = measured.each_ref().map(|figures| median(figures.iter().map(of).collect()));
+        let ratio = ours / theirs;
+        say::line(&format!(
+            "median {what}: {} {ours:.1} µs, {} {theirs:.1} µs; ratio {ratio:.2}",
+            OURS.name, THEIRS.name
+        ));
+    };
+    compare("of CPU a request", |figure| figure.cpu_us);
+    compare("latency of one client (p50)", |figure| figure.alone_us);
     Ok(())
 }
 
@@ -103,6 +121,8 @@ struct Started {
 struct Figure {
     cpu_us: f64,
     per_second: f64,
+    /// Median latency of a client that nobody else disturbs.
+    alone_us: f64,
 }
 
 impl Started {
@@ -124,9 +144,12 @@ impl Started {
         let took = load::run(self.address, &load::request(&self.path, TOOL), requests, connections)
             .map_err(|error| format!("{}: {error}", self.name))?;
         let spent = cpu_us(self.process.pid())? - before;
+        let alone = load::timed(self.address, &load::request(&self.path, TOOL), requests.div_ceil(10), 1)
+            .map_err(|error| format!("{}: {error}", self.name))?;
         Ok(Figure {
             cpu_us: spent / f64::from(requests),
             per_second: f64::from(requests) / took.as_secs_f64(),
+            alone_us: alone.quantile(0.5).as_secs_f64() * 1e6,
         })
     }
 }
