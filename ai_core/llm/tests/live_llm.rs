@@ -226,18 +226,56 @@ fn aimock_chaos_is_typed() {
 
 const LLMOCK: &str = "PENSTOCK_TEST_LLMOCK_URL";
 
-/// The server refuses many requests; `llmock report` judges afterwards how this client took it.
+/// Asks again while the stream breaks off, as an application would: text that has been delivered is not asked for twice by
+/// the bridge itself. A broken stream is an error, never taken for the answer.
+fn told_whole(bridge: &LlmBridge, question: &str) {
+    for round in 0..10_u32 {
+        let mut text = String::new();
+        let outcome = bridge.stream(&LlmRequest::new(question), &call(), &mut |delta| {
+            if let LlmDelta::Text(piece) = delta {
+                text.push_str(&piece);
+            }
+            LlmFlow::Continue
+        });
+        match outcome {
+            Ok(response) => {
+                assert_eq!(response.text_response, text);
+                return;
+            }
+            Err(error) => assert!(
+                matches!(error.code, LlmErrorCode::ConnectionFailed | LlmErrorCode::InvalidResponse),
+                "{error}"
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(400 << round.min(4)));
+    }
+    panic!("{question}: ten streams in a row broke off");
+}
+
+/// What the server says of the clients it has seen: the verdict that `llmock report` prints.
+fn verdict(base: &str) -> Value {
+    let mut answer = ureq::get(format!("{base}/_llmock/verdict")).call().unwrap();
+    serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
+}
+
+fn patient(kind: ProviderKind, url: &str) -> LlmConfig {
+    let mut config = config(kind, url);
+    config.llm_max_retries = 10;
+    config.llm_retry_backoff_ms = 100;
+    config.llm_retry_max_backoff_ms = 3_200;
+    config
+}
+
+/// The server refuses many requests with 429, 500 and 503 and breaks streams; it finds no fault in how this client takes it.
 #[test]
-fn llmock_is_survived_with_retries() {
+fn llmock_finds_no_fault_in_our_retries() {
     let Some(base) = server(LLMOCK) else { return };
+    // What an earlier run did is not judged with this one.
+    ureq::post(format!("{base}/_llmock/reset")).send_empty().unwrap();
     for (kind, path) in
         [(ProviderKind::Openai, "/v1/chat/completions"), (ProviderKind::Anthropic, "/anthropic/v1/messages")]
     {
-        let mut config = config(kind, &format!("{base}{path}"));
-        config.llm_max_retries = 10;
-        config.llm_retry_backoff_ms = 50;
-        config.llm_retry_max_backoff_ms = 400;
-        let bridge = LlmBridge::new(config, LlmDeps::default()).unwrap();
+        let bridge = LlmBridge::new(patient(kind, &format!("{base}{path}")), LlmDeps::default()).unwrap();
         for n in 0..6 {
             let request = LlmRequest::new(format!("question {n}"));
             let response = bridge.complete(&request, &call()).unwrap();
@@ -246,5 +284,50 @@ fn llmock_is_survived_with_retries() {
         let status = bridge.status();
         assert_eq!((status.total_requests, status.failed_requests), (6, 0));
         assert_eq!(status.local_model_calls, 6 + status.retries);
+        for n in 0..6 {
+            told_whole(&bridge, &format!("stream {n}"));
+        }
     }
+    let verdict = verdict(&base);
+    assert_eq!(
+        (&verdict["passed"], &verdict["errors"], &verdict["warnings"]),
+        (&json!(true), &json!(0), &json!(0)),
+        "{verdict}"
+    );
+    assert!(verdict["faults_injected"].as_u64() > Some(0), "{verdict}");
+}
+
+/// Paid calls side by side spend what their answers bill, to the last token, and stop where the day's budget ends.
+#[test]
+fn aimock_bills_are_kept_to_the_token() {
+    let Some(base) = server(AIMOCK) else { return };
+    let mut config = config(ProviderKind::Openai, &format!("{base}/v1/chat/completions"));
+    config.llm_provider_locality = ai_core_llm::Locality::Cloud;
+    config.llm_price_input_usd_per_mtok = 100.0;
+    config.llm_price_output_usd_per_mtok = 200.0;
+    config.daily_budget_usd = 0.03;
+    config.max_cloud_requests_per_hour = 1_000;
+    let bridge = LlmBridge::new(config, LlmDeps::default()).unwrap();
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..16).map(|_| scope.spawn(|| bridge.complete(&LlmRequest::new("hello"), &call()))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    // Calls in a row go on until the worst case of the next one no longer fits.
+    let more: Vec<_> = (0..40).map(|_| bridge.complete(&LlmRequest::new("hello"), &call())).collect();
+    let (mut billed, mut refused) = (0_u64, 0);
+    for answer in answers.iter().chain(&more) {
+        match answer {
+            // Millionths of a dollar: prices are whole dollars a million tokens.
+            Ok(response) => billed += response.usage.input_tokens * 100 + response.usage.output_tokens * 200,
+            Err(error) => {
+                assert_eq!(error.code, LlmErrorCode::BudgetExceeded, "{error}");
+                refused += 1;
+            }
+        }
+    }
+    let status = bridge.status();
+    assert!(refused > 0 && billed > 0);
+    assert!((status.spend.daily.dollars() * 1e6 - billed as f64).abs() < 1e-6, "{status:?}, billed {billed}");
+    assert!(billed <= 30_000, "{billed} millionths of 30000");
 }

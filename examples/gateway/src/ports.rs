@@ -26,6 +26,9 @@ use crate::users::Users;
 /// Time for a login, in milliseconds.
 const LOGIN_TIMEOUT_MS: u64 = 15_000;
 
+/// The schema of a SQLite file, whatever database a client names.
+const FILE_SCHEMA: &str = "main";
+
 /// What every session needs.
 pub(crate) struct Shared {
     pub(crate) users: Users,
@@ -143,6 +146,7 @@ pub(crate) async fn mysql_data(
             }
         }
         MysqlBackend::File(path) => {
+            guard.schema = FILE_SCHEMA.to_owned();
             wire.send_ok(0, 0, STATUS_AUTOCOMMIT, "").await?;
             let engine = EngineSession::start(move || SqliteEngine::open(&path))?;
             local::serve(wire, engine, guard, &version).await
@@ -197,7 +201,7 @@ pub(crate) async fn pg_data(
     let protocol = if matches!(backend, PgBackend::Server(_)) { Protocol::Pgsql } else { Protocol::Sqlite };
     let mut guard = shared.guard(protocol, address, session_id);
     guard.user.clone_from(&login.user);
-    guard.schema = "public".to_owned();
+    guard.schema = if protocol == Protocol::Sqlite { FILE_SCHEMA } else { "public" }.to_owned();
     guard.multi_statements = Some(true);
     match backend {
         PgBackend::Server(params) => match pg::backend::connect(&params, &login).await {

@@ -52,13 +52,19 @@ fn aimock(place: &Place) -> Result<Running, String> {
 const LLMOCK: &[&str] = &["llmock==0.2.2"];
 const LLMOCK_FOLDER: &str = "llmock-1";
 
-/// Refuses a third of all requests with 429, to see what a client makes of it.
+/// Refuses many requests and breaks some streams, to see what a client makes of it.
 fn llmock(place: &Place) -> Result<Running, String> {
     let packages = fetched(place, LLMOCK_FOLDER, || tools::pip(LLMOCK_FOLDER, LLMOCK, true))?;
     let port = process::free_port()?;
     let mut command = Command::new(tools::python()?);
     command.env("PYTHONPATH", &packages).arg(packages.join("bin/llmock"));
-    command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string(), "--error-rate-429", "0.3"]);
+    command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]);
+    for rate in ["429=0.2", "500=0.1", "503=0.1"] {
+        command.args(["--error-rate", rate]);
+    }
+    for fault in ["disconnect=0.1", "truncate=0.1"] {
+        command.args(["--stream-fault", fault]);
+    }
     started(place, "llmock", &command, port)
 }
 
