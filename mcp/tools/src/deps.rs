@@ -10,6 +10,7 @@ use mcp::{CallContext, CancelToken, ErrorCode, ToolError, ToolOutput, ToolResult
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::budget::ResultStore;
 use crate::errors::{IntoToolResult, internal_error, tool_error};
 use crate::paging::PageSigner;
 
@@ -23,6 +24,8 @@ pub struct ToolDeps {
     pub catalog: Option<Catalog>,
     /// Signs page tokens.
     pub pages: Arc<PageSigner>,
+    /// Results that a budget cut.
+    pub results: Arc<ResultStore>,
 }
 
 impl ToolDeps {
@@ -31,7 +34,7 @@ impl ToolDeps {
     /// # Errors
     /// `INTERNAL` when the system has no random numbers.
     pub fn new(gateway: Arc<Gateway>, catalog: Option<Catalog>) -> ToolResult<Self> {
-        Ok(Self { gateway, catalog, pages: Arc::new(PageSigner::new()?) })
+        Ok(Self { gateway, catalog, pages: Arc::new(PageSigner::new()?), results: Arc::default() })
     }
 
     /// The catalog.

@@ -2,10 +2,12 @@
 
 mod admin;
 mod audit;
+mod budget;
 mod cache;
 mod config;
 mod deps;
 mod errors;
+mod guard;
 mod memory;
 mod observe;
 mod ops;
@@ -19,6 +21,7 @@ mod tests;
 
 pub use admin::admin_tools;
 pub use audit::{AuditLog, AuditRow};
+pub use budget::ResultStore;
 pub use cache::cache_tools;
 pub use config::config_tools;
 pub use deps::{Call, Frame, ToolDeps, argument_error, call_scope, is_not_found, too_large, wire_bytes};

@@ -37,6 +37,7 @@ pub fn catalog_tools(deps: &CatalogDeps) -> Toolbox {
 #[must_use]
 pub fn add_catalog_tools(toolbox: Toolbox, deps: &CatalogDeps) -> Toolbox {
     let toolbox = toolbox
+        .with_budgets(&deps.tools)
         .with(Memory::<relationships::SuggestJoins>::new(deps))
         .with(Memory::<relationships::FindReferenceCandidates>::new(deps))
         .with(Memory::<discovery::RunStatic>::new(deps))

@@ -42,6 +42,7 @@ pub fn query_tools(deps: &ToolDeps) -> Toolbox {
 #[must_use]
 pub fn add_query_tools(toolbox: Toolbox, deps: &ToolDeps) -> Toolbox {
     toolbox
+        .with_budgets(deps)
         .with(list_targets::ListTargets(deps.clone()))
         .with(list_schemas::ListSchemas(deps.clone()))
         .with(list_tables::ListTables(deps.clone()))

@@ -1,5 +1,6 @@
 //! Tests of the tools over real SQLite files and over the scripted engine, through the handler as a server calls it.
 
+mod budgets;
 mod fixture;
 mod inventory;
 mod ops;

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use mcp::{CallContext, ToolError, ToolHandler, ToolOutput, ToolResult, ToolSpec};
+use mcp::{CallContext, ToolAnnotations, ToolError, ToolHandler, ToolOutput, ToolResult, ToolSpec};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+use crate::budget::{self, Budget};
+use crate::deps::ToolDeps;
 
 /// One tool of this package: typed arguments, any form of output.
 pub trait QueryTool: Send + Sync + 'static {
@@ -25,11 +28,19 @@ pub trait QueryTool: Send + Sync + 'static {
 
 type Run = Box<dyn Fn(&CallContext, Map<String, Value>) -> ToolResult<ToolOutput> + Send + Sync>;
 
+struct Entry {
+    run: Run,
+    hints: ToolAnnotations,
+    /// Where cut answers are kept, for tools with a budget.
+    budget: Option<ToolDeps>,
+}
+
 /// Tools under one roof; build it once, give it to the registry.
 #[derive(Default)]
 pub struct Toolbox {
     specs: Vec<ToolSpec>,
-    tools: BTreeMap<String, Run>,
+    tools: BTreeMap<String, Entry>,
+    budget: Option<ToolDeps>,
 }
 
 impl Toolbox {
@@ -39,13 +50,24 @@ impl Toolbox {
         Self::default()
     }
 
+    /// Tools that are added from now on take `max_bytes` and `max_tokens` and answer in pages.
+    #[must_use]
+    pub fn with_budgets(mut self, deps: &ToolDeps) -> Self {
+        self.budget = Some(deps.clone());
+        self
+    }
+
     /// Adds a tool; a second one of the same name is kept in the list and refused at registration.
     #[must_use]
     pub fn with<T: QueryTool>(mut self, tool: T) -> Self {
-        let spec = tool.spec();
+        let mut spec = tool.spec();
+        if self.budget.is_some() {
+            budget::describe(&mut spec);
+        }
         let tool = Arc::new(tool);
         let run: Run = Box::new(move |cx, args| tool.call(cx, parse(args)?));
-        self.tools.insert(spec.name.clone(), run);
+        let entry = Entry { run, hints: spec.annotations, budget: self.budget.clone() };
+        self.tools.insert(spec.name.clone(), entry);
         self.specs.push(spec);
         self
     }
@@ -56,9 +78,16 @@ impl ToolHandler for Toolbox {
         &self.specs
     }
 
-    fn call(&self, cx: &CallContext, name: &str, args: Map<String, Value>) -> ToolResult<ToolOutput> {
-        let run = self.tools.get(name).ok_or_else(|| ToolError::not_found("tool", name))?;
-        run(cx, args)
+    fn call(&self, cx: &CallContext, name: &str, mut args: Map<String, Value>) -> ToolResult<ToolOutput> {
+        let tool = self.tools.get(name).ok_or_else(|| ToolError::not_found("tool", name))?;
+        let Some(deps) = &tool.budget else { return (tool.run)(cx, args) };
+        let Some(budget) = Budget::take(deps, cx, (name, tool.hints), &mut args)? else {
+            return (tool.run)(cx, args);
+        };
+        if let Some(page) = budget.resume(&args)? {
+            return Ok(page);
+        }
+        budget.fit((tool.run)(cx, args)?)
     }
 }
 

@@ -36,6 +36,8 @@ struct Targets {
     effective: i64,
     /// Those whose backends can be used now.
     executable: i64,
+    /// Those whose accounts may do more than read, as far as servers were reached.
+    privileged: i64,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -132,6 +134,7 @@ impl QueryTool for GetStatus {
                 loaded: figure("targets_loaded"),
                 effective: figure("targets_effective"),
                 executable: figure("targets_executable"),
+                privileged: figure("targets_privileged"),
             },
             config_checksums: sums.collect(),
         };

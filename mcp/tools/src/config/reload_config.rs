@@ -30,6 +30,8 @@ enum Module {
     Backends,
     Profiles,
     QueryRules,
+    ColumnRules,
+    CostRules,
     Tokens,
 }
 
@@ -105,6 +107,8 @@ impl QueryTool for ReloadConfig {
             Module::Backends => "backends",
             Module::Profiles => "profiles",
             Module::QueryRules => "query_rules",
+            Module::ColumnRules => "column_rules",
+            Module::CostRules => "cost_rules",
             Module::Tokens => "tokens",
         };
         let modules: Vec<String> = args.modules.iter().map(|module| name(module).to_owned()).collect();

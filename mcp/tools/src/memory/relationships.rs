@@ -17,6 +17,7 @@ use super::shared::{RunArg, confidence, yes};
 use super::tool::MemoryTool;
 use crate::deps::{Call, Frame};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::schema::OutputSchema;
 
 pub(super) struct SuggestJoins;
@@ -128,7 +129,9 @@ impl MemoryTool for SuggestJoins {
             }
             Ground::Live(outcome) => suggest_joins_live(&outcome.snapshot, dialect, &request, verify),
         };
-        Ok((found.for_tool()?, frame))
+        let mut found = found.for_tool()?;
+        guard::joins(&guard::of(call, Some(&target_id))?, &mut found);
+        Ok((found, frame))
     }
 }
 
@@ -215,6 +218,9 @@ impl MemoryTool for FindReferenceCandidates {
             Ground::Run(run_id) => call.deps.catalog()?.find_references(run_id, dialect, &request, verify),
             Ground::Live(outcome) => find_references_live(&outcome.snapshot, dialect, &request, verify),
         };
-        Ok((found.for_tool()?, frame))
+        let mut found = found.for_tool()?;
+        let guard = guard::of(call, Some(&target_id))?;
+        found.candidates.retain(|c| !guard.hides(&c.parent_schema, &c.parent_table, &c.parent_column));
+        Ok((found, frame))
     }
 }

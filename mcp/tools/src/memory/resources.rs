@@ -13,8 +13,10 @@ use serde_json::{Map, Value, json};
 
 use super::deps::CatalogDeps;
 use super::shared::fit;
+use crate::budget;
 use crate::deps::Call;
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::query::query_tools;
 
 /// Offers targets and schemas as resources, and objects by template.
@@ -140,14 +142,14 @@ impl CatalogResources {
 
     fn object(
         &self,
-        cx: &CallContext,
+        call: &Call<'_>,
         target: &str,
         (schema, name): (&str, &str),
         object_type: Option<String>,
     ) -> ToolResult<Value> {
         let (Some(run), Some(catalog)) = (self.latest(target)?, &self.deps.tools.catalog) else {
             return self.live(
-                cx,
+                call.cx,
                 "describe_table",
                 json!({"target_id": target, "schema": schema, "table": name}),
             );
@@ -155,8 +157,9 @@ impl CatalogResources {
         let mut wanted = ObjectRef::key(object_key(schema, name));
         wanted.object_type = object_type;
         let parts = DocumentParts { definition: true, profiles: true, relationships: true, llm: true };
-        let document = catalog.get_object(target, run, &wanted, parts).for_tool()?;
-        let links = catalog
+        let mut document = catalog.get_object(target, run, &wanted, parts).for_tool()?;
+        let guard = guard::of(call, Some(target))?;
+        let mut links = catalog
             .get_relationships(
                 target,
                 run,
@@ -164,6 +167,8 @@ impl CatalogResources {
                 &RelationshipFilter::default(),
             )
             .for_tool()?;
+        guard::object(&guard, &mut document);
+        guard::relationships(&guard, (schema, name), &mut links);
         let mut out = json!(document);
         out["relationships"] = json!(links);
         out["run_id"] = json!(run);
@@ -215,11 +220,20 @@ impl ResourceProvider for CatalogResources {
                 "object",
                 "An object with columns, keys, relationships, profiles and summary.",
             ),
+            template(
+                "result://{id}",
+                "result",
+                "The whole result of a call whose budget cut it; for its caller, for ten minutes.",
+            ),
         ]
     }
 
     fn read(&self, cx: &CallContext, uri: &str) -> ToolResult<Vec<ResourceContents>> {
         let unknown = || ToolError::not_found("resource", uri);
+        if uri.starts_with(budget::SCHEME) {
+            let text = budget::read(&self.deps.tools, cx, uri).ok_or_else(unknown)?;
+            return Ok(vec![ResourceContents::text(uri, JSON, text)]);
+        }
         let (segments, object_type) = parse(uri).ok_or_else(unknown)?;
         let call = Call::begin(&self.deps.tools, cx, "resources/read");
         let target =
@@ -228,7 +242,7 @@ impl ResourceProvider for CatalogResources {
         let document = match segments.as_slice() {
             [_] => self.target(cx, &target)?,
             [_, schema] => self.schema(cx, &call, id, schema)?,
-            [_, schema, name] => self.object(cx, id, (schema, name), object_type)?,
+            [_, schema, name] => self.object(&call, id, (schema, name), object_type)?,
             _ => return Err(unknown()),
         };
         Ok(vec![ResourceContents::text(uri, JSON, document.to_string())])

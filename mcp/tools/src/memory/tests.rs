@@ -1,5 +1,7 @@
 //! Tests of the catalog-backed tools over a real SQLite file, through the handler as a server calls it.
 
+mod guards;
+
 use std::sync::{Arc, Mutex};
 
 use harvest::Protocol;
@@ -456,7 +458,7 @@ fn resources_come_from_the_run_or_live() {
     assert_eq!(read("schema://shop/main/odd%20%22name.%20%3B--")["columns"][1]["name"], "select");
     let listed = resources.list(&context(), None).unwrap().resources;
     assert!(listed.iter().any(|r| r.uri == "schema://shop/main"));
-    assert_eq!(resources.templates(&context()).len(), 3);
+    assert_eq!(resources.templates(&context()).len(), 4);
     for unknown in
         ["schema://nope", "schema://shop/nope", "schema://shop/main/nope", "x://shop", "schema://shop/a/b/c"]
     {

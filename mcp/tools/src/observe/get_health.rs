@@ -88,6 +88,12 @@ impl OpsTool for GetHealth {
             failed += usize::from(status == "fail");
             add(format!("target {}", target.target_id), "target", status, text, None);
         }
+        // Asked again: reaching a target examines its account.
+        for target in deps.tools.gateway.targets(&call.scope) {
+            let Some(findings) = &target.account else { continue };
+            let (status, text) = account(findings, deps.tools.gateway.settings().allow_privileged_backend);
+            add(format!("account {}", target.target_id), "target", status, text, None);
+        }
         for (target_id, _, backends, totals) in deps.tools.gateway.pools() {
             if !call.scope.sees(&target_id) {
                 continue;
@@ -118,6 +124,17 @@ fn cache(deps: &OpsDeps) -> (&'static str, String, Option<f64>) {
     let stats = deps.tools.gateway.cache().stats();
     let text = format!("{} entries, {} of {} bytes", stats.entries, stats.bytes, settings.cache.bytes_max);
     ("ok", text, u32::try_from(stats.entries).ok().map(f64::from))
+}
+
+/// What the account may do beyond reading.
+fn account(findings: &[harvest::AccountFinding], allowed: bool) -> (&'static str, String) {
+    let texts = || findings.iter().map(|f| f.text.as_str()).collect::<Vec<_>>().join("; ");
+    match findings.iter().any(|f| f.dangerous) {
+        true if allowed => ("warn", texts()),
+        true => ("fail", format!("refused: {}", texts())),
+        false if findings.is_empty() => ("ok", "the account may only read".to_owned()),
+        false => ("ok", texts()),
+    }
 }
 
 fn check(deps: &OpsDeps, call: &Call<'_>, target: &TargetInfo, deep: bool) -> (&'static str, String) {

@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use harvest_gateway::CallScope;
 use serde_json::{Map, Value, json};
 
 use super::OpsDeps;
@@ -311,7 +312,21 @@ fn pools(deps: &OpsDeps) -> Vec<Family> {
         }
         wait.add([&target], seconds(totals.wait_us));
     }
-    vec![connections, wait]
+    let mut accounts = Family::new(
+        "proxysql_mcp_account_findings",
+        Gauge,
+        "connection",
+        "",
+        &["target", "code", "dangerous"],
+        "What accounts of targets may do beyond reading.",
+    );
+    for target in deps.tools.gateway.targets(&CallScope::new("metrics", "host")) {
+        for finding in target.account.iter().flatten() {
+            let dangerous = if finding.dangerous { "true" } else { "false" };
+            accounts.add([&target.target_id, &finding.code, dangerous], 1.0);
+        }
+    }
+    vec![connections, wait, accounts]
 }
 
 fn cache(deps: &OpsDeps) -> Vec<Family> {

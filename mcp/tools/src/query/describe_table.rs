@@ -11,6 +11,7 @@ use super::live;
 use super::shared::Source;
 use crate::deps::{Call, Frame, ToolDeps};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::schema::{OutputSchema, input_schema};
 use crate::toolbox::QueryTool;
 
@@ -60,8 +61,9 @@ impl QueryTool for DescribeTable {
         match args.source {
             Source::Catalog => {
                 let (target, run) = call.run(target_id, &RunRef::Latest)?;
-                let doc =
+                let mut doc =
                     self.0.catalog()?.describe_table(run.run_id, &args.schema, &args.table).for_tool()?;
+                guard::table(&guard::of(&call, target_id)?, &mut doc);
                 call.finish(&doc, Frame::target(target.target_id, target.protocol).run(Some(run.run_id)))
             }
             Source::Live => {
@@ -73,7 +75,9 @@ impl QueryTool for DescribeTable {
                 }
                 let object = live::relation(&call, target_id, &outcome, &args.schema, &args.table, "table")?;
                 let dialect = self.0.gateway.dialect(target_id, &call.scope).for_tool()?;
-                call.finish(&TableDoc::live(object, dialect), live::frame(&outcome))
+                let mut doc = TableDoc::live(object, dialect);
+                guard::table(&guard::of(&call, target_id)?, &mut doc);
+                call.finish(&doc, live::frame(&outcome))
             }
         }
     }

@@ -11,6 +11,7 @@ use super::live;
 use super::shared::Source;
 use crate::deps::{Call, Frame, ToolDeps};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::schema::{OutputSchema, input_schema};
 use crate::toolbox::QueryTool;
 
@@ -59,7 +60,9 @@ impl QueryTool for DescribeView {
         match args.source {
             Source::Catalog => {
                 let (target, run) = call.run(target_id, &RunRef::Latest)?;
-                let doc = self.0.catalog()?.describe_view(run.run_id, &args.schema, &args.view).for_tool()?;
+                let mut doc =
+                    self.0.catalog()?.describe_view(run.run_id, &args.schema, &args.view).for_tool()?;
+                guard::view(&guard::of(&call, target_id)?, &mut doc);
                 call.finish(&doc, Frame::target(target.target_id, target.protocol).run(Some(run.run_id)))
             }
             Source::Live => {
@@ -70,7 +73,9 @@ impl QueryTool for DescribeView {
                     return call.finish(&Nothing {}, live::frame(&outcome));
                 }
                 let object = live::relation(&call, target_id, &outcome, &args.schema, &args.view, "view")?;
-                call.finish(&ViewDoc::from_meta(object), live::frame(&outcome))
+                let mut doc = ViewDoc::from_meta(object);
+                guard::view(&guard::of(&call, target_id)?, &mut doc);
+                call.finish(&doc, live::frame(&outcome))
             }
         }
     }

@@ -12,6 +12,7 @@ use super::live;
 use super::shared::Source;
 use crate::deps::{Call, Frame, ToolDeps};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::paging::key_page;
 use crate::schema::{OutputSchema, input_schema};
 use crate::toolbox::QueryTool;
@@ -104,6 +105,7 @@ impl QueryTool for GetConstraints {
                 (found, Frame::target(target.target_id, target.protocol).run(Some(run.run_id)))
             }
         };
+        guard::constraints(&guard::of(&call, args.target_id.as_deref())?, &args.schema, &mut found);
         found.retain(|c| args.types.is_empty() || args.types.iter().any(|t| t.as_str() == c.constraint_type));
         let key = |c: &ConstraintDoc| {
             let target = c.referenced_table.as_deref().unwrap_or_default();

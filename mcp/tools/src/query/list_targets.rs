@@ -46,6 +46,8 @@ struct Target {
     policy: Policy,
     /// Latest run of the catalog.
     latest_run_id: Option<i64>,
+    /// What the target's account may do beyond reading, once a server was reached.
+    account_findings: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -92,6 +94,7 @@ impl QueryTool for ListTargets {
                 capabilities,
                 // A store that cannot be read now must not hide the targets.
                 latest_run_id: latest.and_then(Result::ok).flatten(),
+                account_findings: info.account.unwrap_or_default().into_iter().map(|f| f.text).collect(),
                 target_id: info.target_id,
                 description: info.description,
                 dialect: info.dialect,

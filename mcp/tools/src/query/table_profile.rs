@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use harvest::{Dialect, MetadataDepth, ObjectMeta};
 use harvest_catalog::{TableDoc, guessed_kind};
+use harvest_gateway::ColumnGuard;
 use mcp::{CallContext, ToolAnnotations, ToolExample, ToolOutput, ToolResult, ToolSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use super::profile::{ColumnPlan, Scan, as_count, as_float, per_cent};
 use super::shared::statement_frame;
 use crate::deps::{Call, Frame, ToolDeps};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::schema::{OutputSchema, input_schema};
 use crate::toolbox::{QueryTool, parse};
 
@@ -147,11 +149,12 @@ fn quick(call: &Call<'_>, args: &Args) -> ToolResult<(Option<Output>, Frame)> {
     }
     let object = live::relation(call, target_id, &outcome, &args.schema, &args.table, "table")?;
     let dialect = call.deps.gateway.dialect(target_id, &call.scope).for_tool()?;
-    Ok((Some(from_metadata(args, object, dialect)), frame))
+    Ok((Some(from_metadata(args, object, dialect, &guard::of(call, target_id)?)), frame))
 }
 
-fn from_metadata(args: &Args, object: &ObjectMeta, dialect: &dyn Dialect) -> Output {
-    let doc = TableDoc::live(object, dialect);
+fn from_metadata(args: &Args, object: &ObjectMeta, dialect: &dyn Dialect, guard: &ColumnGuard) -> Output {
+    let mut doc = TableDoc::live(object, dialect);
+    guard::table(guard, &mut doc);
     let names = |wanted: fn(&harvest_catalog::ColumnDoc) -> bool| {
         doc.columns.iter().filter(|column| wanted(column)).map(|column| column.name.clone()).collect()
     };
@@ -174,9 +177,16 @@ fn from_metadata(args: &Args, object: &ObjectMeta, dialect: &dyn Dialect) -> Out
 fn full(call: &Call<'_>, args: &Args) -> ToolResult<(Option<Output>, Frame)> {
     let target_id = args.target_id.as_deref();
     let place = Place { target_id, schema: &args.schema, table: &args.table };
-    let (_, object) = live::table(call, target_id, &args.schema, &args.table)?;
+    let (_, mut object) = live::table(call, target_id, &args.schema, &args.table)?;
     let dialect = call.deps.gateway.dialect(target_id, &call.scope).for_tool()?;
-    let mut output = from_metadata(args, &object, dialect);
+    let guard = guard::of(call, target_id)?;
+    let mut output = from_metadata(args, &object, dialect, &guard);
+    // A statistic of a guarded column would be refused; the others are still worth having.
+    object.columns.retain(|column| {
+        let made = column.generation_expr.as_ref();
+        let made = made.is_some_and(|text| guard.expression_names(&args.schema, &args.table, text));
+        !made && guard.action(&args.schema, &args.table, &column.name).is_none()
+    });
     let plans: Vec<_> = object.columns.iter().map(|column| ColumnPlan::new(column, dialect)).collect();
     let quoted: Vec<_> = plans.iter().map(|plan| plan.quoted.clone()).collect();
     let rows_max = call.deps.gateway.settings().profile_scan_rows_max;

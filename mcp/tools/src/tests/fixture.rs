@@ -30,6 +30,7 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 300)
 pub(super) struct Shop {
     pub(super) gateway: Arc<Gateway>,
     pub(super) tools: Toolbox,
+    pub(super) deps: ToolDeps,
     /// Held until the end: dropping it removes the file.
     _dir: Option<tempfile::TempDir>,
 }
@@ -61,7 +62,7 @@ impl Shop {
         change(&mut target);
         gateway.set_targets(vec![target]);
         let deps = ToolDeps::new(Arc::clone(&gateway), None).unwrap();
-        Self { gateway, tools: query_tools(&deps), _dir: None }
+        Self { gateway, tools: query_tools(&deps), deps, _dir: None }
     }
 
     pub(super) fn rules(&self, rules: Vec<RuleConfig>) {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::deps::{Call, Frame};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::memory::deps::CatalogDeps;
 use crate::memory::shared::{RunArg, object_ref, target_run, yes};
 use crate::memory::tool::MemoryTool;
@@ -75,7 +76,9 @@ impl MemoryTool for GetObject {
             relationships: args.include_relationships,
             llm: args.include_llm,
         };
-        let found = deps.catalog()?.get_object(&target.target_id, run.run_id, &object, parts).for_tool()?;
+        let mut found =
+            deps.catalog()?.get_object(&target.target_id, run.run_id, &object, parts).for_tool()?;
+        guard::object(&guard::of(call, Some(&target.target_id))?, &mut found);
         Ok((found, frame))
     }
 }

@@ -1,6 +1,6 @@
 //! `catalog.get_relationships`: everything that links an object, kind by kind.
 
-use harvest_catalog::{Direction, RelationshipFilter, Relationships};
+use harvest_catalog::{Direction, DocumentParts, RelationshipFilter, Relationships};
 use mcp::{ToolAnnotations, ToolResult};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::deps::{Call, Frame};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::memory::deps::CatalogDeps;
 use crate::memory::shared::{RunArg, confidence, object_ref, target_run, yes};
 use crate::memory::tool::MemoryTool;
@@ -76,8 +77,15 @@ impl MemoryTool for GetRelationships {
             include_llm: args.include_llm,
             min_confidence: confidence("min_confidence", args.min_confidence)?,
         };
-        let found =
-            deps.catalog()?.get_relationships(&target.target_id, run.run_id, &object, &filter).for_tool()?;
+        let catalog = deps.catalog()?;
+        let mut found =
+            catalog.get_relationships(&target.target_id, run.run_id, &object, &filter).for_tool()?;
+        let guard = guard::of(call, Some(&target.target_id))?;
+        if !guard.is_empty() {
+            let parts = DocumentParts { profiles: false, relationships: false, ..DocumentParts::default() };
+            let own = catalog.get_object(&target.target_id, run.run_id, &object, parts).for_tool()?.object;
+            guard::relationships(&guard, (&own.schema_name, &own.object_name), &mut found);
+        }
         Ok((found, frame))
     }
 }

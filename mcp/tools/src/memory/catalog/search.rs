@@ -1,6 +1,7 @@
 //! `catalog.search`: full-text search over the objects of a run.
 
-use harvest_catalog::{SearchRequest, SearchResponse};
+use harvest_catalog::{Catalog, SearchRequest, SearchResponse};
+use harvest_gateway::ColumnGuard;
 use mcp::{ToolAnnotations, ToolResult};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::deps::{Call, Frame};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::memory::deps::CatalogDeps;
 use crate::memory::shared::{RunArg, fit, paged, target_run, yes};
 use crate::memory::tool::MemoryTool;
@@ -82,8 +84,53 @@ impl MemoryTool for Search {
         request.include_definition_hits = args.include_definition_hits;
         request.token_budget = args.token_budget;
         let mut found = deps.catalog()?.search(&request).for_tool()?;
+        let guard = guard::of(call, Some(&request.target_id))?;
+        if !guard.is_empty() {
+            hide(&guard, deps.catalog()?, &request, &mut found)?;
+        }
         let next = fit(call, &mut found.results, request.offset, found.next_offset)?;
         let frame = paged(call, frame, &binding, next);
         Ok((found, frame))
     }
+}
+
+/// Takes back hits that only hidden columns, or texts that name guarded ones, explain.
+fn hide(
+    guard: &ColumnGuard,
+    catalog: &Catalog,
+    request: &SearchRequest,
+    found: &mut SearchResponse,
+) -> ToolResult<()> {
+    let words: Vec<String> = request
+        .query
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    let mut kept = Vec::with_capacity(found.results.len());
+    for mut hit in found.results.drain(..) {
+        let has_columns = matches!(hit.object_type.as_str(), "table" | "view" | "materialized_view");
+        if has_columns {
+            let meta = catalog.object_meta(request.run_id, &hit.schema_name, &hit.object_name).for_tool()?;
+            let (hidden, shown): (Vec<_>, Vec<_>) = meta
+                .columns
+                .iter()
+                .partition(|column| guard.hides(&hit.schema_name, &hit.object_name, &column.name));
+            let says = |column: &&harvest::ColumnMeta| {
+                let text = format!("{} {}", column.name, column.comment).to_lowercase();
+                words.iter().any(|word| text.contains(word.as_str()))
+            };
+            if !hidden.is_empty() && !shown.iter().any(says) {
+                hit.matched_in.retain(|place| place != "columns");
+            }
+            if meta.definition.as_ref().is_some_and(|text| guard.text_names(text)) {
+                hit.matched_in.retain(|place| place != "definition");
+            }
+        }
+        if !hit.matched_in.is_empty() {
+            kept.push(hit);
+        }
+    }
+    found.results = kept;
+    Ok(())
 }

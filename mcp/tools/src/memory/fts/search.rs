@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::deps::{Call, Frame};
 use crate::errors::IntoToolResult;
+use crate::guard;
 use crate::memory::deps::CatalogDeps;
 use crate::memory::shared::fit;
 use crate::memory::tool::MemoryTool;
@@ -78,6 +79,7 @@ impl MemoryTool for Search {
         request.limit = args.limit;
         request.offset = args.offset;
         request.snippet_tokens = args.snippet_tokens;
+        check(call, deps, &target.target_id, &request)?;
         let mut found = deps.data()?.search(&request).for_tool()?;
         fit(call, &mut found.results, 0, None)?;
         let end = (request.offset + found.results.len()) as u64;
@@ -85,4 +87,32 @@ impl MemoryTool for Search {
         let frame = frame.truncated(!found.results.is_empty() && end < found.total_matches);
         Ok((found, frame))
     }
+}
+
+/// Refuses a search that would look into guarded columns: an index holds what its maker saw, not what this caller may see.
+fn check(
+    call: &Call<'_>,
+    deps: &CatalogDeps,
+    target_id: &str,
+    request: &DataSearchRequest,
+) -> ToolResult<()> {
+    let guard = guard::of(call, Some(target_id))?;
+    if guard.is_empty() {
+        return Ok(());
+    }
+    let wanted = |name: &Option<String>, is: &str| name.as_deref().is_none_or(|name| name == is);
+    for index in deps.data()?.list(request.targets.as_deref()).for_tool()?.indexes {
+        let columns = index.columns.iter().chain(&index.primary_key);
+        let mut guarded = columns.filter(|c| guard.action(&index.schema, &index.table, c).is_some());
+        let asked = wanted(&request.schema, &index.schema) && wanted(&request.table, &index.table);
+        let by_filter = index
+            .where_clause
+            .as_ref()
+            .is_some_and(|t| guard.expression_names(&index.schema, &index.table, t));
+        if asked && (guarded.next().is_some() || by_filter) {
+            let what = format!("the index of {}.{} holds guarded columns", index.schema, index.table);
+            return Err(guard::refusal(&what, "search other tables by naming schema and table"));
+        }
+    }
+    Ok(())
 }
