@@ -84,7 +84,13 @@ impl Catalog {
             .db()?;
             docs::seed(tx)
         })?;
-        Ok(Self { inner: Arc::new(Inner { store, opened_at: AtomicI64::new(now()), spans: Mutex::new(HashMap::new()) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store,
+                opened_at: AtomicI64::new(now()),
+                spans: Mutex::new(HashMap::new()),
+            }),
+        })
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -18,6 +18,7 @@ pub use domain::{
     MemberRole, MembersSet,
 };
 pub use metric::{MetricDependency, MetricList, MetricListRequest, MetricRow, MetricUpsert, MetricUpserted};
+pub(crate) use norm::is_stop_word;
 pub use norm::question_norm;
 pub use note::{NoteAdd, NoteAdded, NoteScope};
 pub use relationship::{RelType, RelationshipUpsert, RelationshipUpserted};

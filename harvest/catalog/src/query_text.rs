@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::llm::is_stop_word;
 use crate::tokens::{fold, name_tokens, singular};
 
 /// Terms of one query at most; further ones are left out.
@@ -44,15 +45,24 @@ impl Term {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct QueryText {
     pub(crate) terms: Vec<Term>,
+    /// Small words such as `of` were left out: somebody asks in a sentence.
+    pub(crate) is_sentence: bool,
 }
 
 impl QueryText {
     /// Words are terms, `"…"` is a phrase, a trailing `*` a prefix; anything else separates words.
     pub(crate) fn parse(text: &str) -> Self {
         let mut terms = Vec::new();
-        for (chunk, is_phrase) in chunks(text) {
+        let list = chunks(text);
+        let is_small = |(chunk, is_phrase): &(&str, bool)| !is_phrase && is_stop_word(chunk);
+        // Small words alone are what is meant.
+        let is_sentence = list.iter().any(is_small) && !list.iter().all(is_small);
+        for (chunk, is_phrase) in list {
             if terms.len() >= TERMS_MAX {
                 break;
+            }
+            if is_sentence && is_small(&(chunk, is_phrase)) {
+                continue;
             }
             let is_prefix = !is_phrase && chunk.ends_with('*');
             if let Some(term) = term(chunk, is_phrase, is_prefix)
@@ -61,7 +71,7 @@ impl QueryText {
                 terms.push(term);
             }
         }
-        Self { terms }
+        Self { terms, is_sentence }
     }
 
     pub(crate) fn all(&self) -> String {
@@ -140,5 +150,9 @@ mod tests {
         assert_eq!(q.terms[3].expression(), r#""and""#);
         assert_eq!(QueryText::parse("customers").all(), r#"("customers" OR "customer")"#);
         assert!(QueryText::parse("* - ( \" ^").terms.is_empty());
+        let q = QueryText::parse("unpaid invoices of a customer");
+        assert_eq!((q.terms.len(), q.is_sentence), (3, true));
+        let q = QueryText::parse("of all");
+        assert_eq!((q.terms.len(), q.is_sentence), (2, false));
     }
 }

@@ -1,9 +1,12 @@
 //! Full-text search over the objects of one run: matching, ranking, where a hit matched; it stores nothing.
 
+use std::collections::HashSet;
+
 use harvest::HarvestResult;
 use rusqlite::{Connection, OptionalExtension, params};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::catalog::{Catalog, Span};
 use crate::fail::StoreResult;
@@ -13,8 +16,8 @@ use crate::tokens::words;
 
 /// Weights of the columns of `fts_objects`, in their order.
 const RANK: &str = "bm25(fts_objects, 2.0, 2.0, 10.0, 6.0, 1.0, 4.0, 3.0, 1.0, 3.0)";
-/// Hits that are ranked when only some of the words match.
-const PARTIAL_HITS_MAX: usize = 200;
+/// Hits at least that are ranked when only some of the words match.
+const PARTIAL_HITS_MIN: usize = 50;
 /// Characters of a definition that are looked at to tell where a hit matched.
 const DEFINITION_CHARS_MAX: usize = 65_536;
 /// Characters per token of a language model, for budgets.
@@ -40,7 +43,8 @@ pub struct SearchRequest {
     pub schema_name: Option<String>,
     /// Whether words in definitions count.
     pub include_definition_hits: bool,
-    /// Hits stop before their JSON is estimated at more tokens than this.
+    /// Hits stop before their JSON is estimated at more tokens than this, and leave out what is empty or follows from
+    /// the rest.
     pub token_budget: Option<usize>,
 }
 
@@ -73,7 +77,7 @@ pub struct SearchResponse {
 }
 
 /// One object that was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SearchHit {
     /// Id within the run.
@@ -81,23 +85,61 @@ pub struct SearchHit {
     /// `schema.name`, quoted where needed.
     pub object_key: String,
     /// Schema.
+    #[serde(default)]
     pub schema_name: String,
     /// Name.
+    #[serde(default)]
     pub object_name: String,
     /// table, view, materialized_view, routine, trigger, event, sequence or type.
     pub object_type: String,
     /// The engine's comment.
+    #[serde(default)]
     pub comment: String,
-    /// Tags that agents gave.
+    /// Tags that agents gave: note tags, domains, synonyms.
+    #[serde(default)]
     pub tags: Vec<String>,
     /// 0 to 1, higher is better.
     pub score: f64,
-    /// The raw bm25 value, lower is better.
+    /// bm25, lower is better.
+    #[serde(default)]
     pub score_raw: f64,
     /// name, comment, columns, definition, tags.
     pub matched_in: Vec<String>,
     /// What an agent says the object is.
+    #[serde(default)]
     pub summary: Option<String>,
+    /// What is empty or follows from the rest is not written.
+    #[serde(skip)]
+    #[schemars(skip)]
+    brief: bool,
+}
+
+impl Serialize for SearchHit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("object_id", &self.object_id)?;
+        map.serialize_entry("object_key", &self.object_key)?;
+        if !self.brief {
+            map.serialize_entry("schema_name", &self.schema_name)?;
+            map.serialize_entry("object_name", &self.object_name)?;
+        }
+        map.serialize_entry("object_type", &self.object_type)?;
+        if !self.brief || !self.comment.is_empty() {
+            map.serialize_entry("comment", &self.comment)?;
+        }
+        if !self.brief || !self.tags.is_empty() {
+            map.serialize_entry("tags", &self.tags)?;
+        }
+        map.serialize_entry("score", &self.score)?;
+        if !self.brief {
+            map.serialize_entry("score_raw", &self.score_raw)?;
+        }
+        map.serialize_entry("matched_in", &self.matched_in)?;
+        if !self.brief || self.summary.is_some() {
+            map.serialize_entry("summary", &self.summary)?;
+        }
+        map.end()
+    }
 }
 
 /// Who asks in plain words wants rows: triggers, routines and the like rank behind what holds them.
@@ -135,8 +177,15 @@ impl Catalog {
             for hit in &mut ranked {
                 hit.score = score(1.0, hit.raw, best);
             }
-            if ranked.is_empty() && query.terms.len() > 1 {
-                ranked = partial(c, request, span, &query, wanted)?;
+            // Whoever asks in a sentence wants what comes near it as well.
+            let is_thin = ranked.is_empty() || (query.is_sentence && ranked.len() < wanted);
+            if is_thin && query.terms.len() > 1 {
+                let near = partial(c, request, span, &query, wanted)?;
+                let known: HashSet<i64> = near.iter().map(|hit| hit.content_id).collect();
+                ranked.retain(|hit| !known.contains(&hit.content_id));
+                ranked.extend(near);
+                ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.content_id.cmp(&b.content_id)));
+                ranked.truncate(wanted);
             }
             page(c, request, &query.terms, ranked)
         })
@@ -205,7 +254,7 @@ fn partial(
     query: &QueryText,
     wanted: usize,
 ) -> HarvestResult<Vec<Ranked>> {
-    let mut ranked = matches(c, request, span, &query.any(), wanted.max(PARTIAL_HITS_MAX))?;
+    let mut ranked = matches(c, request, span, &query.any(), wanted.saturating_mul(2).max(PARTIAL_HITS_MIN))?;
     let best = ranked.first().map_or(0.0, |r| r.raw);
     for hit in &mut ranked {
         let Some(row) = load(c, request, hit)? else { continue };
@@ -281,6 +330,7 @@ fn load(c: &Connection, request: &SearchRequest, ranked: &Ranked) -> HarvestResu
                     score_raw: ranked.raw,
                     matched_in: Vec::new(),
                     summary: None,
+                    brief: request.token_budget.is_some(),
                 };
                 let name = format!("{} {} {} {}", text(1)?, text(3)?, text(8)?, text(4)?);
                 let fields = [

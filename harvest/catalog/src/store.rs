@@ -180,8 +180,12 @@ impl Store {
         let readers_max = self.place().options.readers_max.max(1);
         let mut pool = lock(&self.readers);
         loop {
-            let lease =
-                |connection| Lease { store: self, generation: self.generation(), connection, is_writer: false };
+            let lease = |connection| Lease {
+                store: self,
+                generation: self.generation(),
+                connection,
+                is_writer: false,
+            };
             if let Some(connection) = pool.idle.pop() {
                 return Ok(lease(Some(connection)));
             }

@@ -201,7 +201,7 @@ fn meaningful(query: &str) -> Option<QueryText> {
     } else if kept.is_empty() {
         Some(all)
     } else {
-        Some(QueryText { terms: kept })
+        Some(QueryText { terms: kept, is_sentence: false })
     }
 }
 

@@ -56,7 +56,7 @@ fn pages_and_budgets_cut_a_list() {
     let second = t.catalog.search(&request).expect("second");
     assert_eq!((second.results.len(), second.next_offset), (1, None));
     let mut request = SearchRequest::new(run, "a", "id");
-    request.token_budget = Some(150);
+    request.token_budget = Some(70);
     let cut = t.catalog.search(&request).expect("cut");
     assert!(!cut.results.is_empty() && cut.results.len() < 4);
     assert_eq!(cut.next_offset, Some(cut.results.len()));
