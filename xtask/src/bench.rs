@@ -48,8 +48,7 @@ pub(crate) fn command(words: &[String]) -> Result<(), String> {
             return process::run(run.args(rest), &process::Interrupted::watch()?);
         }
         Some(which @ ("discovery" | "nl2sql")) => {
-            args.finish()?;
-            return evaluate(which);
+            return evaluate(which, &args.finish()?);
         }
         Some(other) => return Err(format!("no bench named `{other}`; {BENCHES}")),
         None => return Err(format!("which bench? {BENCHES}")),
@@ -61,10 +60,11 @@ pub(crate) fn command(words: &[String]) -> Result<(), String> {
     http(requests, connections, rounds)
 }
 
-/// Quality of discovery without a model: references and schema linking, or schema linking alone; a missed goal fails.
-fn evaluate(which: &str) -> Result<(), String> {
+/// Quality of discovery without a model: references and schema linking, or schema linking alone; a missed goal fails. With
+/// `-- --llm URL --model NAME` also what that model makes of questions.
+fn evaluate(which: &str, rest: &[String]) -> Result<(), String> {
     let mut run = process::cargo();
-    run.args(["run", "--quiet", "--package", "discover", "--bin", "evaluate", "--", which]);
+    run.args(["run", "--quiet", "--package", "discover", "--bin", "evaluate", "--", which]).args(rest);
     process::run(&mut run, &process::Interrupted::watch()?)
 }
 

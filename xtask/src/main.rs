@@ -15,6 +15,7 @@ mod process;
 mod say;
 mod services;
 mod shim;
+mod soak;
 mod suite;
 mod tidy;
 mod tools;
@@ -45,6 +46,10 @@ usage: cargo xtask COMMAND [OPTIONS]
                   --postgres URL, --toolbox PROGRAM, --dbhub PROGRAM, --requests N
   bench discovery   references and schema linking found without a model, beside name equality and plain FTS
   bench nl2sql      schema linking alone
+  bench harvest     harvests of 10,000 tables beside the bare metadata statements
+                  -- ARGS         hand ARGS to the bench: --tables N, --rounds N, URLs of servers
+  soak          many clients on serve while private databases restart, vanish and lose connections
+                  --minutes N (15), --clients N (1000), --think-ms N (4000), --seed N
 ";
 
 fn main() -> ExitCode {
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         "clients" => clients::command(&rest),
         "fuzz" => fuzz::command(&rest),
         "bench" => bench::command(&rest),
+        "soak" => soak::command(&rest),
         "" | "help" | "--help" | "-h" => {
             say::line(USAGE);
             return ExitCode::SUCCESS;

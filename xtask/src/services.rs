@@ -47,6 +47,16 @@ pub(crate) const ALL: &[Service] = &[mariadb::SERVICE, postgres::SERVICE, pgvect
 /// Stand-ins for model servers; started like the rest once tests read their variables.
 pub(crate) const MODELS: &[Service] = models::SERVICES;
 
+/// The folder of PostgreSQL's programs, where it is installed.
+pub(crate) fn postgres_programs() -> Option<PathBuf> {
+    postgres::programs()
+}
+
+/// A program of PostgreSQL under an account that it accepts.
+pub(crate) fn postgres_command(program: &Path) -> std::process::Command {
+    postgres::as_account(program)
+}
+
 /// The private folder of one run and what services share.
 pub(crate) struct Place {
     pub(crate) folder: PathBuf,

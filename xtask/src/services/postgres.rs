@@ -36,7 +36,7 @@ fn start(place: &Place) -> Result<Running, String> {
 }
 
 /// The folder that holds initdb and postgres: on PATH, or the newest version that Debian keeps off it.
-fn programs() -> Option<PathBuf> {
+pub(super) fn programs() -> Option<PathBuf> {
     let has_both = |folder: &Path| folder.join("initdb").is_file() && folder.join("postgres").is_file();
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -100,7 +100,7 @@ pub(super) fn run(
     Ok(Running { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), process })
 }
 
-fn as_account(program: &Path) -> Command {
+pub(super) fn as_account(program: &Path) -> Command {
     if !tools::is_root() {
         return Command::new(program);
     }
