@@ -87,10 +87,38 @@ pub fn is_denied_object(dialect: DialectName, schema: Option<&str>, name: &str, 
         || policy.denied_objects.iter().any(|entry| match entry.rsplit_once('.') {
             Some((of, denied)) => {
                 let implied = schema.is_none() && (of == "pg_catalog" || dialect == DialectName::Sqlite);
-                denied == name && (implied || schema == Some(of))
+                // A pattern that means every schema means the unnamed one too.
+                glob(denied, name) && (implied || glob(of, schema.unwrap_or_default()))
             }
-            None => entry == name,
+            None => glob(entry, name),
         })
+}
+
+/// Whether a whole name fits a pattern in which `*` is any text and `?` any character. Both are in lower case.
+fn glob(pattern: &str, name: &str) -> bool {
+    if !pattern.contains(['*', '?']) {
+        return pattern == name;
+    }
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut at, mut of, mut back) = (0, 0, None);
+    while at < name.len() {
+        match pattern.get(of) {
+            Some('*') => {
+                back = Some((of, at));
+                of += 1;
+                continue;
+            }
+            Some(c) if *c == '?' || *c == name[at] => {
+                (at, of) = (at + 1, of + 1);
+                continue;
+            }
+            _ => {}
+        }
+        let Some((star, from)) = back else { return false };
+        back = Some((star, from + 1));
+        (of, at) = (star + 1, from + 1);
+    }
+    pattern[of..].iter().all(|c| *c == '*')
 }
 
 /// Refuses a passed statement whose unqualified names mean denied objects under the default schema of the call.
@@ -119,4 +147,33 @@ pub fn check_default_schema(
 /// The refusal of a relation.
 pub(crate) fn denial(name: &str) -> HarvestError {
     HarvestError::gate(format!("the object {name}"), "it holds secrets or settings; read other tables")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denied_objects_are_names_or_patterns() {
+        let mut policy = GatePolicy::default();
+        policy.denied_objects = ["payroll", "hr.*", "*.secret_?", "vault*.key*"].map(str::to_owned).to_vec();
+        let denied = |schema: Option<&str>, name: &str| {
+            is_denied_object(DialectName::Postgresql, schema, name, &policy)
+        };
+        for (schema, name) in [
+            (None, "Payroll"),
+            (Some("x"), "payroll"),
+            (Some("HR"), "people"),
+            (Some("a"), "secret_1"),
+            (None, "secret_2"),
+            (Some("vault_eu"), "keys"),
+        ] {
+            assert!(denied(schema, name), "{schema:?}.{name}");
+        }
+        for (schema, name) in
+            [(None, "payrolls"), (Some("hrx"), "people"), (Some("a"), "secret_12"), (None, "keys")]
+        {
+            assert!(!denied(schema, name), "{schema:?}.{name}");
+        }
+    }
 }
