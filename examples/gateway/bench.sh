@@ -11,7 +11,8 @@ work="$(mktemp -d)"
 pids=()
 finish() { kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"; }
 trap finish EXIT
-export PGPASSWORD=benchpass
+# TLS is the same work with and without hooks, and would only hide the difference.
+export PGPASSWORD=benchpass PGSSLMODE=disable
 start() { # name, more arguments
     local name="$1"; shift
     "$program" --backend "$url" --user bench:benchpass --pg-listen 127.0.0.1:0 \

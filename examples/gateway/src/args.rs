@@ -5,6 +5,17 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+/// What the ports say of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TlsMode {
+    /// Not offered.
+    Off,
+    /// Offered.
+    On,
+    /// Logins without it are refused.
+    Required,
+}
+
 /// A SQL proxy with hooks on the data path, an admin console and MCP beside it. Port 0 takes any free port.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "gateway", version)]
@@ -33,6 +44,15 @@ pub(crate) struct Args {
     /// Metrics as Prometheus text, at /metrics.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// TLS on the data and admin ports.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = TlsMode::On)]
+    pub(crate) tls: TlsMode,
+    /// Certificate of the ports, as PEM; without it a self-signed one is made in the data folder.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Key of that certificate, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Reads the schemas of all backends before the ports open: what NL2SQL: needs to know.
     #[arg(long)]
     pub(crate) harvest: bool,
@@ -53,23 +73,24 @@ pub(crate) struct Args {
 impl Args {
     /// Refuses what would put passwords and data in the open.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let ports = [
+        let sql = [
             ("--mysql-listen", self.mysql_listen),
             ("--pg-listen", self.pg_listen),
             ("--admin-listen", self.admin_listen),
             ("--admin-pg-listen", self.admin_pg_listen),
-            ("--mcp-listen", self.mcp_listen),
-            ("--metrics-listen", self.metrics_listen),
         ];
-        if ports.iter().all(|(_, address)| address.is_none()) {
+        let plain = [("--mcp-listen", self.mcp_listen), ("--metrics-listen", self.metrics_listen)];
+        if sql.iter().chain(&plain).all(|(_, address)| address.is_none()) {
             return Err("nothing to do: give at least one --…-listen".to_owned());
         }
-        for (name, address) in ports {
-            if address.is_some_and(|address| !address.ip().is_loopback()) {
-                return Err(format!(
-                    "{name}: the ports of this example are plain, so they are for loopback only"
-                ));
-            }
+        let is_open = |(_, address): &&(&str, Option<SocketAddr>)| {
+            address.is_some_and(|address| !address.ip().is_loopback())
+        };
+        if let Some((name, _)) = plain.iter().find(is_open) {
+            return Err(format!("{name}: this port is plain HTTP, so it is for loopback only"));
+        }
+        if let Some((name, _)) = sql.iter().find(is_open).filter(|_| self.tls != TlsMode::Required) {
+            return Err(format!("{name}: beyond loopback the ports need --tls required"));
         }
         Ok(())
     }

@@ -76,6 +76,7 @@ pub(crate) struct Guard {
     session_id: u64,
     pub(crate) transaction: TransactionState,
     pub(crate) multi_statements: Option<bool>,
+    pub(crate) tls: bool,
 }
 
 impl Guard {
@@ -97,6 +98,7 @@ impl Guard {
             session_id,
             transaction: TransactionState::Idle,
             multi_statements: None,
+            tls: false,
         }
     }
 
@@ -109,6 +111,7 @@ impl Guard {
             .phase(phase)
             .transaction(self.transaction)
             .multi_statements(self.multi_statements)
+            .tls(self.tls)
             .note(note)
             .build()
     }

@@ -11,6 +11,7 @@ mod pg;
 mod ports;
 mod serve;
 mod sqlite;
+mod stream;
 mod users;
 mod values;
 

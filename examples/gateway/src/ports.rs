@@ -21,6 +21,7 @@ use crate::mysql::packet::{CLIENT_MULTI_STATEMENTS, STATUS_AUTOCOMMIT, Wire};
 use crate::mysql::{client, local, relay};
 use crate::pg;
 use crate::sqlite::SqliteEngine;
+use crate::stream::PortTls;
 use crate::users::Users;
 
 /// Time for a login, in milliseconds.
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) places: Arc<Semaphore>,
     pub(crate) next_session: AtomicU64,
     pub(crate) admin: Arc<AdminSql>,
+    pub(crate) tls: PortTls,
 }
 
 impl Shared {
@@ -99,13 +101,14 @@ impl Drop for Open {
 }
 
 async fn mysql_login(
-    wire: &mut Wire,
+    stream: TcpStream,
     shared: &Shared,
     version: &str,
     session_id: u64,
-) -> io::Result<Option<client::Login>> {
+) -> io::Result<Option<(Wire, client::Login)>> {
     let limit = Duration::from_millis(LOGIN_TIMEOUT_MS);
-    let login = tokio::time::timeout(limit, client::login(wire, &shared.users, version, session_id)).await;
+    let work = client::login(Wire::new(stream), &shared.users, version, session_id, &shared.tls);
+    let login = tokio::time::timeout(limit, work).await;
     let login = login.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     if login.is_none() {
         count(&shared.counters.logins_failed);
@@ -122,14 +125,16 @@ pub(crate) async fn mysql_data(
     backend: MysqlBackend,
     version: Arc<str>,
 ) -> io::Result<()> {
-    let mut wire = Wire::new(stream);
-    let Some(login) = mysql_login(&mut wire, &shared, &version, session_id).await? else { return Ok(()) };
+    let Some((mut wire, login)) = mysql_login(stream, &shared, &version, session_id).await? else {
+        return Ok(());
+    };
     let mut guard = shared.guard(
         if matches!(backend, MysqlBackend::Server(_)) { Protocol::Mysql } else { Protocol::Sqlite },
         address,
         session_id,
     );
     guard.user = login.user;
+    guard.tls = login.tls;
     guard.schema.clone_from(&login.database);
     guard.multi_statements = Some(login.capabilities & CLIENT_MULTI_STATEMENTS != 0);
     match backend {
@@ -162,8 +167,9 @@ pub(crate) async fn mysql_admin(
     session_id: u64,
 ) -> io::Result<()> {
     let version = concat!("8.0.0-penstock-admin-", env!("CARGO_PKG_VERSION"));
-    let mut wire = Wire::new(stream);
-    let Some(login) = mysql_login(&mut wire, &shared, version, session_id).await? else { return Ok(()) };
+    let Some((mut wire, login)) = mysql_login(stream, &shared, version, session_id).await? else {
+        return Ok(());
+    };
     wire.send_ok(0, 0, STATUS_AUTOCOMMIT, "").await?;
     let engine = shared.admin_engine(&login.user, address)?;
     let guard = shared.admin_guard(Protocol::Mysql, address, session_id);
@@ -172,7 +178,7 @@ pub(crate) async fn mysql_admin(
 
 async fn pg_login(stream: TcpStream, shared: &Shared) -> io::Result<pg::client::Opened> {
     let limit = Duration::from_millis(LOGIN_TIMEOUT_MS);
-    let opened = tokio::time::timeout(limit, pg::client::login(stream, &shared.users)).await;
+    let opened = tokio::time::timeout(limit, pg::client::login(stream, &shared.users, &shared.tls)).await;
     let opened = opened.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     if matches!(opened, pg::client::Opened::Refused) {
         count(&shared.counters.logins_failed);
@@ -201,6 +207,7 @@ pub(crate) async fn pg_data(
     let protocol = if matches!(backend, PgBackend::Server(_)) { Protocol::Pgsql } else { Protocol::Sqlite };
     let mut guard = shared.guard(protocol, address, session_id);
     guard.user.clone_from(&login.user);
+    guard.tls = login.tls;
     guard.schema = if protocol == Protocol::Sqlite { FILE_SCHEMA } else { "public" }.to_owned();
     guard.multi_statements = Some(true);
     match backend {

@@ -14,12 +14,13 @@ use mcp_config::AdminSession;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::args::Args;
+use crate::args::{Args, TlsMode};
 use crate::backends::{Backends, MysqlBackend};
 use crate::guard::Counters;
 use crate::metrics::{self, Sources};
 use crate::ports::{self, Shared};
 use crate::say;
+use crate::stream::PortTls;
 use crate::users::Users;
 
 type Failure = Box<dyn std::error::Error>;
@@ -64,6 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         places: Arc::new(Semaphore::new(args.connections_max)),
         next_session: AtomicU64::new(1),
         admin: Arc::clone(host.admin()),
+        tls: port_tls(args)?,
     });
     let sources = Arc::new(Sources {
         counters: Arc::clone(&shared.counters),
@@ -99,6 +101,14 @@ fn set_variables(args: &Args, host: &Host) -> Result<(), Failure> {
         host.admin().execute(&operator, "SAVE GENAI VARIABLES TO DISK", &[], 1)?;
     }
     Ok(())
+}
+
+fn port_tls(args: &Args) -> Result<PortTls, Failure> {
+    if args.tls == TlsMode::Off {
+        return Ok(PortTls::off());
+    }
+    let files = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
+    PortTls::load(&args.data_dir, files, args.tls == TlsMode::Required)
 }
 
 /// Reads the schemas of all backends, so that questions can be turned into SQL.

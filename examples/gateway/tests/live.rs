@@ -254,3 +254,60 @@ fn the_admin_console_takes_verbs_from_both_clients() {
     let (_, err) = run(gateway.mariadb_as("admin", "app", "").args(["-e", "SELECT 1"]));
     assert!(err.contains("1045"), "{err}");
 }
+
+#[test]
+fn clients_come_over_tls_and_must_where_it_is_required() {
+    if !program("mariadb") || !program("psql") {
+        return skipped("mariadb and psql are needed");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = support::sample(folder.path());
+    let long = "SELECT group_concat(a.name || b.name || c.name) || printf('%.*c', 300000, 'x') FROM fruit a, fruit b, fruit c";
+    for mode in ["on", "required", "off"] {
+        let gateway = Gateway::start(&[&file], &["--tls", mode]);
+        let mysql = |is_secure: bool, text: &str| {
+            let mut command = gateway.mariadb("mysql");
+            if is_secure {
+                command.args(["--ssl", "--skip-ssl-verify-server-cert"]);
+            }
+            run(command.args(["-N", "-B", "-e", text]))
+        };
+        let pg = |ssl: &str, text: &str| {
+            run(gateway.psql("postgres").env("PGSSLMODE", ssl).args(["-A", "-t", "-c", text]))
+        };
+        for port in ["admin", "mysql"] {
+            let mut command = gateway.mariadb(port);
+            // This client goes on without TLS where the server offers none.
+            let (out, err) = run(command.args(["--ssl", "--skip-ssl-verify-server-cert", "-e", "status"]));
+            assert_eq!(out.contains("Cipher in use"), mode != "off", "{mode} {port}: {out} {err}");
+        }
+        assert_eq!(mysql(true, "SELECT count(*) FROM fruit").0, "2\n", "{mode}");
+        let (out, err) = pg("require", "SELECT count(*) FROM fruit");
+        assert_eq!(out == "2\n", mode != "off", "{mode}: {out} {err}");
+        let (out, err) = mysql(false, "SELECT count(*) FROM fruit");
+        assert_eq!(out == "2\n", mode != "required", "{mode}: {out} {err}");
+        assert!(mode != "required" || err.contains("1235"), "{err}");
+        let (out, err) = pg("disable", "SELECT count(*) FROM fruit");
+        assert_eq!(out == "2\n", mode != "required", "{mode}: {out} {err}");
+        if mode == "on" {
+            assert!(mysql(true, long).0.len() > 300_000, "a long value over TLS");
+            assert!(pg("require", long).0.len() > 300_000, "a long value over TLS");
+            let (out, err) = pg("require", "LLM: hello");
+            assert!(out.is_empty() && err.contains("FAILED_PRECONDITION"), "hooks work as without: {err}");
+        }
+    }
+}
+
+#[test]
+fn plain_text_ahead_of_tls_is_no_login() {
+    use std::io::{Read as _, Write as _};
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = Gateway::start(&[&support::sample(folder.path())], &[]);
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", gateway.port("postgres"))).expect("connects");
+    let request = [&8u32.to_be_bytes()[..], &80_877_103u32.to_be_bytes()].concat();
+    // Whoever sits between client and proxy could put a statement of his own there.
+    stream.write_all(&[&request[..], b"Q\0\0\0\x0dSELECT 1\0"].concat()).expect("sends");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(answer.is_empty() || answer == b"S", "{answer:?}");
+}

@@ -8,10 +8,13 @@ use crate::mysql::packet::{
     CLIENT_PLUGIN_AUTH_LENENC, CLIENT_PROTOCOL_41, CLIENT_SECURE_CONNECTION, CLIENT_SSL, Reader,
     STATUS_AUTOCOMMIT, Wire,
 };
+use crate::stream::PortTls;
 use crate::users::{Users, random};
 
 /// Longest packet before the login, in bytes.
 const LOGIN_BYTES_MAX: usize = 64 * 1024;
+/// Length of the packet that asks for TLS, in bytes.
+const SSL_REQUEST_BYTES: usize = 32;
 const NATIVE: &str = "mysql_native_password";
 
 /// Who has logged in, and how the session is to be.
@@ -22,25 +25,39 @@ pub(crate) struct Login {
     /// What client and proxy agree on.
     pub(crate) capabilities: u32,
     pub(crate) charset: u8,
+    /// Whether the session is under TLS.
+    pub(crate) tls: bool,
 }
 
-/// Greets a client and checks its password. The OK packet is left to the caller. `None`: refused, and told so.
+/// Greets a client, goes over to TLS where it asks for it, and checks its password. The OK packet is left to the caller. `None`:
+/// refused, and told so.
 pub(crate) async fn login(
-    wire: &mut Wire,
+    mut wire: Wire,
     users: &Users,
     version: &str,
     session_id: u64,
-) -> io::Result<Option<Login>> {
+    tls: &PortTls,
+) -> io::Result<Option<(Wire, Login)>> {
     let scramble = scramble()?;
     wire.sequence = 0;
-    wire.send(&greeting(version, session_id as u32, &scramble)).await?;
+    wire.send(&greeting(version, session_id as u32, &scramble, tls.acceptor.is_some())).await?;
     tokio::io::AsyncWriteExt::flush(&mut wire.write).await?;
-    let body = wire.expect(LOGIN_BYTES_MAX).await?;
-    let Some(answer) = Answer::read(&body) else {
-        wire.send_error(&Failure::unsupported("this form of login (TLS and protocols before 4.1 are off)"))
-            .await?;
+    let mut body = wire.expect(LOGIN_BYTES_MAX).await?;
+    let mut is_secure = false;
+    if let Some(acceptor) = tls.acceptor.as_ref().filter(|_| asks_for_tls(&body)) {
+        wire = wire.secure(acceptor).await?;
+        is_secure = true;
+        body = wire.expect(LOGIN_BYTES_MAX).await?;
+    }
+    if tls.required && !is_secure {
+        wire.send_error(&Failure::unsupported("logins without TLS on this port")).await?;
+        return Ok(None);
+    }
+    let Some(mut answer) = Answer::read(&body, is_secure) else {
+        wire.send_error(&Failure::unsupported("this form of login (protocols before 4.1 are off)")).await?;
         return Ok(None);
     };
+    answer.login.tls = is_secure;
     let mut proof = answer.proof;
     if answer.plugin != NATIVE.as_bytes() && !answer.plugin.is_empty() {
         let mut switch = vec![0xfe];
@@ -56,7 +73,13 @@ pub(crate) async fn login(
         wire.send_error(&Failure::access(&short(&answer.login.user))).await?;
         return Ok(None);
     }
-    Ok(Some(answer.login))
+    Ok(Some((wire, answer.login)))
+}
+
+/// The short packet that asks for TLS: the beginning of a login, without a name.
+fn asks_for_tls(body: &[u8]) -> bool {
+    body.len() == SSL_REQUEST_BYTES
+        && Reader::new(body).int(4).is_some_and(|asked| asked as u32 & CLIENT_SSL != 0)
 }
 
 /// Twenty random bytes without zero and dollar, which some clients stumble over.
@@ -69,8 +92,8 @@ fn scramble() -> io::Result<[u8; 20]> {
     Ok(bytes)
 }
 
-fn greeting(version: &str, session_id: u32, scramble: &[u8; 20]) -> Vec<u8> {
-    let capabilities = CAPABILITIES.to_le_bytes();
+fn greeting(version: &str, session_id: u32, scramble: &[u8; 20], has_tls: bool) -> Vec<u8> {
+    let capabilities = (CAPABILITIES | if has_tls { CLIENT_SSL } else { 0 }).to_le_bytes();
     let mut body = vec![10];
     body.extend_from_slice(version.as_bytes());
     body.push(0);
@@ -97,10 +120,10 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn read(body: &'a [u8]) -> Option<Self> {
+    fn read(body: &'a [u8], is_secure: bool) -> Option<Self> {
         let mut reader = Reader::new(body);
         let asked = reader.int(4)? as u32;
-        if asked & CLIENT_PROTOCOL_41 == 0 || asked & CLIENT_SSL != 0 {
+        if asked & CLIENT_PROTOCOL_41 == 0 || (asked & CLIENT_SSL != 0) != is_secure {
             return None;
         }
         reader.int(4)?;
@@ -119,7 +142,11 @@ impl<'a> Answer<'a> {
         let database = String::from_utf8_lossy(database).into_owned();
         let plugin = if asked & CLIENT_PLUGIN_AUTH != 0 { reader.c_text() } else { b"" };
         let capabilities = asked & CAPABILITIES & !(CLIENT_CONNECT_WITH_DB | CLIENT_CONNECT_ATTRS);
-        Some(Self { login: Login { user, database, capabilities, charset }, proof: proof.to_vec(), plugin })
+        Some(Self {
+            login: Login { user, database, capabilities, charset, tls: false },
+            proof: proof.to_vec(),
+            plugin,
+        })
     }
 }
 
@@ -132,11 +159,11 @@ mod tests {
         let mut body = (CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION).to_le_bytes().to_vec();
         body.extend_from_slice(&[0; 28]);
         body.extend_from_slice(b"ann\0\x02ab");
-        let answer = Answer::read(&body).expect("reads");
+        let answer = Answer::read(&body, false).expect("reads");
         assert_eq!((answer.login.user.as_str(), answer.proof.as_slice()), ("ann", &b"ab"[..]));
         for len in 0..body.len() - 1 {
-            let _ = Answer::read(&body[..len]);
+            let _ = Answer::read(&body[..len], false);
         }
-        assert!(Answer::read(&CLIENT_SSL.to_le_bytes()).is_none());
+        assert!(Answer::read(&CLIENT_SSL.to_le_bytes(), false).is_none());
     }
 }

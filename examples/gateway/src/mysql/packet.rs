@@ -4,9 +4,10 @@ use std::io;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::TlsAcceptor;
 
 use crate::failure::Failure;
+use crate::stream::{self, ReadSide, WriteSide};
 
 /// Longest command of a client, in bytes.
 pub(crate) const COMMAND_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -25,7 +26,7 @@ pub(crate) const CLIENT_PLUGIN_AUTH: u32 = 1 << 19;
 pub(crate) const CLIENT_CONNECT_ATTRS: u32 = 1 << 20;
 pub(crate) const CLIENT_PLUGIN_AUTH_LENENC: u32 = 1 << 21;
 /// What both sides may agree on. Result packets are passed on as they are, so it is the same on both sides.
-/// Without: TLS, compression, LOAD DATA LOCAL (the server would ask the client for files), the OK packet as end of rows.
+/// Without: TLS, which is agreed on hop by hop, compression, LOAD DATA LOCAL (the server would ask the client for files), the OK packet as end of rows.
 pub(crate) const CAPABILITIES: u32 = 1
     | 1 << 1
     | 1 << 2
@@ -49,22 +50,34 @@ pub(crate) const STATUS_CURSOR_EXISTS: u16 = 64;
 
 /// One end of a connection.
 pub(crate) struct Wire {
-    pub(crate) read: BufReader<OwnedReadHalf>,
-    pub(crate) write: BufWriter<OwnedWriteHalf>,
+    pub(crate) read: BufReader<ReadSide>,
+    pub(crate) write: BufWriter<WriteSide>,
     /// Number of the next packet to be written.
     pub(crate) sequence: u8,
 }
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        // A lost request for speed is no reason to fail.
-        let _ = stream.set_nodelay(true);
-        let (read, write) = stream.into_split();
+        let (read, write) = stream::plain(stream);
+        Self::over(read, write, 0)
+    }
+
+    fn over(read: ReadSide, write: WriteSide, sequence: u8) -> Self {
         Self {
             read: BufReader::with_capacity(BUFFER_BYTES, read),
             write: BufWriter::with_capacity(BUFFER_BYTES, write),
-            sequence: 0,
+            sequence,
         }
+    }
+
+    /// Goes on under TLS, unless something was sent ahead of it.
+    pub(crate) async fn secure(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
+        if !self.read.buffer().is_empty() || !self.write.buffer().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "plain text ahead of TLS"));
+        }
+        let (read, write) = (self.read.into_inner(), self.write.into_inner());
+        let (read, write) = stream::secure(read, write, acceptor).await?;
+        Ok(Self::over(read, write, self.sequence))
     }
 
     /// The header of the next part: length and number. `None` when the other side has gone.

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::failure::Failure;
 use crate::pg::wire::{LOGIN_BYTES_MAX, Wire, c_text, error, message};
+use crate::stream::PortTls;
 use crate::users::{SCRAM_ROUNDS, Users, hmac_sha256, random, same, sha256};
 
 const SSL_REQUEST: u32 = 80_877_103;
@@ -25,6 +26,8 @@ pub(crate) struct Login {
     pub(crate) database: String,
     /// The rest, to be passed on.
     pub(crate) parameters: Vec<(String, String)>,
+    /// Whether the session is under TLS.
+    pub(crate) tls: bool,
 }
 
 /// What a connection turned out to be.
@@ -36,17 +39,30 @@ pub(crate) enum Opened {
     Refused,
 }
 
-/// Takes a connection through its start and its password. The final OK is left to the caller.
-pub(crate) async fn login(stream: TcpStream, users: &Users) -> io::Result<Opened> {
+/// Takes a connection through TLS where it asks for it, its start and its password. The final OK is left to the caller.
+pub(crate) async fn login(stream: TcpStream, users: &Users, tls: &PortTls) -> io::Result<Opened> {
     let mut wire = Wire::new(stream);
+    let mut is_secure = false;
     for _ in 0..PRELUDES_MAX {
         let Some(start) = wire.untyped().await? else { return Ok(Opened::Refused) };
         let Some((code, rest)) = start.split_first_chunk::<4>() else { return Ok(Opened::Refused) };
         match u32::from_be_bytes(*code) {
+            SSL_REQUEST if !is_secure && tls.acceptor.is_some() => {
+                let Some(acceptor) = &tls.acceptor else { return Ok(Opened::Refused) };
+                wire.send(b"S").await?;
+                wire = wire.secure(acceptor).await?;
+                is_secure = true;
+            }
             SSL_REQUEST | GSS_REQUEST => wire.send(b"N").await?,
             CANCEL_REQUEST => return Ok(Opened::Cancel(rest.to_vec())),
             version if version >> 16 == 3 => {
-                let Some(login) = parameters(rest) else { return Ok(Opened::Refused) };
+                let Some(mut login) = parameters(rest) else { return Ok(Opened::Refused) };
+                login.tls = is_secure;
+                if tls.required && !is_secure {
+                    let failure = Failure::unsupported("logins without TLS on this port");
+                    wire.send(&error(&failure, true)).await?;
+                    return Ok(Opened::Refused);
+                }
                 if version & 0xffff != 0 {
                     wire.send(&message(b'v', &[0, 3, 0, 0, 0, 0, 0, 0])).await?;
                 }

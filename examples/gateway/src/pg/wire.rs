@@ -6,9 +6,10 @@ use bytes::{Buf as _, BytesMut};
 use harvest::{Column, Value};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::TlsAcceptor;
 
 use crate::failure::Failure;
+use crate::stream::{self, ReadSide, WriteSide};
 use crate::values::{is_number, text_of};
 
 /// Longest message of a client, in bytes.
@@ -20,17 +21,24 @@ pub(crate) const READ_BYTES: usize = 32 * 1024;
 
 /// One end of a connection.
 pub(crate) struct Wire {
-    pub(crate) read: OwnedReadHalf,
-    pub(crate) write: OwnedWriteHalf,
+    pub(crate) read: ReadSide,
+    pub(crate) write: WriteSide,
     pub(crate) buffer: BytesMut,
 }
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        // A lost request for speed is no reason to fail.
-        let _ = stream.set_nodelay(true);
-        let (read, write) = stream.into_split();
+        let (read, write) = stream::plain(stream);
         Self { read, write, buffer: BytesMut::with_capacity(READ_BYTES) }
+    }
+
+    /// Goes on under TLS, unless something was sent ahead of it.
+    pub(crate) async fn secure(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
+        if !self.buffer.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "plain text ahead of TLS"));
+        }
+        let (read, write) = stream::secure(self.read, self.write, acceptor).await?;
+        Ok(Self { read, write, buffer: self.buffer })
     }
 
     /// Reads more; `false` when the other side has gone.
@@ -68,7 +76,9 @@ impl Wire {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write.write_all(bytes).await
+        self.write.write_all(bytes).await?;
+        // Under TLS the last record may still be held back.
+        self.write.flush().await
     }
 }
 
