@@ -47,6 +47,9 @@ pub(crate) struct Args {
     /// Goes on although the database's account may do more than read.
     #[arg(long)]
     pub(crate) allow_privileged_backend: bool,
+    /// Most tokens of one answer; a model with a small context wants fewer.
+    #[arg(long, value_name = "COUNT", default_value_t = 4_000)]
+    pub(crate) answer_tokens: u32,
     /// Lets the model look up tables by itself, from a fixed list of read-only tools.
     #[arg(long)]
     pub(crate) lookups: bool,

@@ -1,6 +1,7 @@
 //! Discovers a database in two phases and writes a report as HTML and Markdown; the work is done by the libraries.
 
 mod args;
+mod client;
 mod model;
 mod phases;
 mod report;

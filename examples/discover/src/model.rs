@@ -1,36 +1,22 @@
-//! The model of the command line as a client, and the progress of phase 2; it knows no database.
+//! The second phase with the model of the command line, and its progress; it knows no database.
 
 use ai_core::LlmClient;
-use ai_core_llm::{LlmBridge, LlmConfig, LlmDeps, ProviderKind, ProviderRow, SecretString};
 use bridge_ai::{DiscoverOptions, DiscoverOutcome, Discovery};
 use mcp::{CallContext, ToolSet};
 
 use crate::args::Args;
+use crate::client::Wanted;
 use crate::phases::Failure;
 use crate::screen::{progress, say};
 
-/// Longest single answer.
-const ANSWER_TIMEOUT_MS: u64 = 180_000;
-
 /// A client for the provider of the command line.
 pub(crate) fn client(args: &Args, url: &str) -> Result<Box<dyn LlmClient>, Failure> {
-    let kind =
-        ProviderKind::parse(&args.provider).ok_or("--provider is openai, anthropic, generic or llama_cpp")?;
     let model = args.model.clone().unwrap_or_default();
-    let mut row = ProviderRow::new("discover", kind, url, model);
-    if let Some(name) = &args.key_env {
-        let key = std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))?;
-        row.key = SecretString::new(key);
-    }
-    let mut config = LlmConfig::default();
-    config.enabled = true;
-    config.llm_enabled = true;
-    config.llm_timeout_ms = ANSWER_TIMEOUT_MS;
-    config.llm_total_timeout_ms = ANSWER_TIMEOUT_MS;
-    config.daily_budget_usd = args.budget_usd;
-    config.max_cloud_requests_per_hour = u32::try_from(args.max_calls).unwrap_or(u32::MAX);
-    config.providers = vec![row];
-    Ok(Box::new(LlmBridge::new(config, LlmDeps::default())?))
+    let mut wanted = Wanted::new(&args.provider, url, &model);
+    wanted.key_env.clone_from(&args.key_env);
+    wanted.budget_usd = args.budget_usd;
+    wanted.calls_max = args.max_calls;
+    Ok(Box::new(wanted.client()?))
 }
 
 /// Phase 2 from its start or from where an earlier call stopped.
@@ -46,6 +32,7 @@ pub(crate) fn describe(
     options.run_id = Some(run_id);
     options.objects_max = args.max_objects;
     options.lookups = args.lookups;
+    options.answer_tokens_max = args.answer_tokens;
     options.budget.model_calls_max = args.max_calls;
     options.budget.tokens_max = args.max_tokens;
     options.budget.cost_usd_max = args.budget_usd;

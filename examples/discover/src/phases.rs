@@ -66,7 +66,13 @@ fn both(args: &Args, host: &Host, name: &str) -> Result<(), Failure> {
 
 fn harvest(host: &Host, name: &str) -> Result<i64, Failure> {
     say(&format!("phase 1: harvesting {name}"));
-    let harvested = host.harvest(name, |step| progress(&format!("phase 1: {}", step.stage)))?;
+    let mut stage = String::new();
+    let harvested = host.harvest(name, move |step| {
+        if stage != step.stage {
+            stage.clone_from(&step.stage);
+            progress(&format!("phase 1: {stage}"));
+        }
+    })?;
     say(&format!(
         "phase 1: {} objects, {} references that nobody declared",
         harvested.objects, harvested.inferred_relationships

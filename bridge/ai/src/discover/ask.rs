@@ -22,7 +22,7 @@ const ROUNDS_MAX: usize = 5;
 const CALLS_PER_ROUND_MAX: usize = 8;
 /// Characters per token, for estimates before a call.
 const CHARS_PER_TOKEN: u64 = 3;
-/// Failures in a row after which the model is taken for gone.
+/// Calls in a row without any response after which the model is taken for gone.
 const FAILURES_MAX: u64 = 3;
 
 /// Why there is no answer.
@@ -49,7 +49,10 @@ pub(crate) struct Asker<'a> {
     pub(crate) options: &'a DiscoverOptions,
     pub(crate) call: AiCall,
     pub(crate) ends_at: Instant,
+    /// Calls without a response since the last response.
     pub(crate) failures: std::cell::Cell<u64>,
+    /// Questions of this call with a usable answer.
+    pub(crate) answered: std::cell::Cell<u64>,
 }
 
 impl Asker<'_> {
@@ -73,7 +76,7 @@ impl Asker<'_> {
             }
             let cause = match serde_json::from_str::<T>(response.text_response.trim()) {
                 Ok(answer) => {
-                    self.failures.set(0);
+                    self.answered.set(self.answered.get() + 1);
                     return Ok(answer);
                 }
                 Err(error) => error.to_string(),
@@ -94,13 +97,20 @@ impl Asker<'_> {
         journal.unanswered.set(journal.unanswered.get() + 1);
         let cause: String = cause.chars().take(300).collect();
         journal.note(json!({"kind": "unanswered", "about": about, "cause": cause}))?;
+        Ok(NoAnswer::Unanswered(cause))
+    }
+
+    /// A call that brought no response; a model that is too weak responds, one that is gone does not.
+    fn failed(&self, code: LlmErrorCode, cause: &str) -> ToolResult<NoAnswer> {
+        let unanswered = self.unanswered("a model call", cause)?;
+        if !is_silent(code) {
+            return Ok(unanswered);
+        }
         self.failures.set(self.failures.get() + 1);
         if self.failures.get() >= FAILURES_MAX {
-            return Ok(NoAnswer::Pause(format!(
-                "{FAILURES_MAX} questions in a row without an answer: {cause}"
-            )));
+            return Ok(NoAnswer::Pause(format!("{FAILURES_MAX} calls in a row without a response: {cause}")));
         }
-        Ok(NoAnswer::Unanswered(cause))
+        Ok(unanswered)
     }
 
     fn send(&self, fence: &Fence, messages: &[LlmMessage], schema: &Value) -> Result<LlmResponse, NoAnswer> {
@@ -123,6 +133,7 @@ impl Asker<'_> {
         spent.model_calls += 1;
         match self.llm.complete(&request, &call) {
             Ok(response) => {
+                self.failures.set(0);
                 spent.tokens += response.usage.input_tokens + response.usage.output_tokens;
                 spent.cost_usd += response.cost_usd.max(0.0);
                 self.journal.spent.set(spent);
@@ -134,7 +145,7 @@ impl Asker<'_> {
                 if self.hands.is_cancelled() || is_final(error.code) {
                     return Err(NoAnswer::Pause(cause));
                 }
-                Err(self.unanswered("a model call", &cause)?)
+                Err(self.failed(error.code, &cause)?)
             }
         }
     }
@@ -189,6 +200,18 @@ impl Asker<'_> {
         }
         Ok(())
     }
+}
+
+/// The provider said nothing of use about this one question.
+const fn is_silent(code: LlmErrorCode) -> bool {
+    matches!(
+        code,
+        LlmErrorCode::Timeout
+            | LlmErrorCode::ConnectionFailed
+            | LlmErrorCode::RateLimited
+            | LlmErrorCode::ServerError
+            | LlmErrorCode::Internal
+    )
 }
 
 /// Causes that the next question would meet again.

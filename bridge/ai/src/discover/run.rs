@@ -77,6 +77,7 @@ impl<'a> Discovery<'a> {
             call,
             ends_at,
             failures: Cell::new(0),
+            answered: Cell::new(0),
         };
         let result = stages(&asker, &text(&first, "protocol"), step);
         let mut outcome = DiscoverOutcome {
@@ -158,8 +159,11 @@ fn shutdown(asker: &Asker<'_>, ranked: &[ObjectFact], new: usize, is_new: bool) 
     let what =
         json!({"summaries_written_last": new, "unchanged": !is_new, "tool_calls": asker.hands.calls()});
     journal.finish_step(DiscoverStage::Shutdown.as_str(), what)?;
-    let args = json!({"agent_run_id": journal.agent_run_id, "status": "success"});
-    asker.hands.call("agent.run_finish", args).map(drop)
+    let mut end = json!({"agent_run_id": journal.agent_run_id, "status": "success"});
+    if asker.answered.get() == 0 && !journal.resumed && journal.unanswered.get() > 0 {
+        end = json!({"agent_run_id": journal.agent_run_id, "status": "failed", "error": "no question had a usable answer"});
+    }
+    asker.hands.call("agent.run_finish", end).map(drop)
 }
 
 fn progress<'p>(

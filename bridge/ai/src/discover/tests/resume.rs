@@ -114,22 +114,33 @@ fn a_spent_budget_pauses_and_a_larger_one_goes_on() {
 }
 
 #[test]
-fn a_model_that_is_gone_or_talks_nonsense_pauses() {
-    for nonsense in [true, false] {
+fn a_model_that_is_gone_pauses() {
+    for (code, asked) in [(LlmErrorCode::ApiKeyInvalid, 1), (LlmErrorCode::ConnectionFailed, 3)] {
         let shop = shop();
-        let llm = Ruled::new(move |_| {
-            if nonsense {
-                FakeAnswer::Text("I would rather talk about the weather.".to_owned())
-            } else {
-                FakeAnswer::Fail(LlmError::new(LlmErrorCode::ApiKeyInvalid, "no"))
-            }
-        });
+        let llm = Ruled::new(move |_| FakeAnswer::Fail(LlmError::new(code, "no")));
         let outcome =
             Discovery::new(shop.tools.as_ref(), &llm, options()).run(&context(), &mut |_| {}).unwrap();
         assert!(outcome.paused.is_some());
-        assert!(llm.asked.load(Ordering::SeqCst) <= 6);
+        assert_eq!(llm.asked.load(Ordering::SeqCst), asked);
         assert!(facts(&shop).objects.iter().all(|o| o.summary.is_none()));
     }
+}
+
+#[test]
+fn a_model_that_talks_nonsense_is_asked_to_the_end_and_leaves_nothing_behind() {
+    let shop = shop();
+    let llm = Ruled::new(|_| FakeAnswer::Text("I would rather talk about the weather.".to_owned()));
+    let outcome = Discovery::new(shop.tools.as_ref(), &llm, options()).run(&context(), &mut |_| {}).unwrap();
+    assert_eq!(outcome.paused, None);
+    // Four objects, one batch of pairs and the domains, each with a second chance.
+    assert_eq!((outcome.unanswered, llm.asked.load(Ordering::SeqCst)), (6, 12));
+    let facts = facts(&shop);
+    assert!(facts.objects.iter().all(|o| o.summary.is_none()));
+    assert!(facts.metrics.is_empty() && facts.questions.is_empty() && facts.domains.is_empty());
+    use mcp::ToolSet as _;
+    let args = json!({"target_id": "shop"}).as_object().unwrap().clone();
+    let runs = shop.tools.call(&context(), "agent.run_list", args).unwrap().structured_value().unwrap();
+    assert_eq!(runs["agent_runs"][0]["status"], "failed");
 }
 
 #[test]
