@@ -1,6 +1,6 @@
 //! The registry: which handlers serve which endpoint, at run time; it does not know what the tools do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -55,6 +55,8 @@ pub struct ToolHandlerRegistry {
     endpoints: RwLock<BTreeMap<String, Arc<Endpoint>>>,
     layers: Vec<Arc<dyn ToolLayer>>,
     style: RwLock<NameStyle>,
+    /// Tools by endpoint and name that lists leave out.
+    unlisted: RwLock<BTreeSet<(String, String)>>,
     generation: AtomicU64,
     next_registration: AtomicU64,
 }
@@ -80,6 +82,7 @@ impl ToolHandlerRegistry {
             endpoints: RwLock::default(),
             layers,
             style: RwLock::new(style),
+            unlisted: RwLock::default(),
             generation: AtomicU64::new(1),
             next_registration: AtomicU64::new(1),
         }
@@ -151,6 +154,16 @@ impl ToolHandlerRegistry {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// Whether lists show a tool. One that they leave out can be called all the same, and says itself why it does nothing.
+    pub fn set_listed(&self, endpoint: &str, tool: &str, listed: bool) {
+        let key = (endpoint.to_owned(), tool.to_owned());
+        let mut unlisted = self.unlisted.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = if listed { unlisted.remove(&key) } else { unlisted.insert(key) };
+        if changed {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+    }
+
     fn style(&self) -> NameStyle {
         *self.style.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,7 +223,10 @@ impl ToolSet for EndpointTools {
         let Some(endpoint) = self.registry.endpoint(&self.endpoint) else {
             return Vec::new();
         };
-        let visible = endpoint.tools.values().filter(|e| caller.may_call(&e.spec));
+        let unlisted = self.registry.unlisted.read().unwrap_or_else(PoisonError::into_inner);
+        let listed =
+            |name: &str| unlisted.is_empty() || !unlisted.contains(&(self.endpoint.clone(), name.to_owned()));
+        let visible = endpoint.tools.values().filter(|e| caller.may_call(&e.spec) && listed(&e.spec.name));
         visible.map(|e| Arc::clone(&e.shown)).collect()
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
+use harvest_catalog::LogWriter;
 use ai_core_rag::{JobRequest, JobState, Rag, RagCaller};
 use mcp_config::{Cell, ColumnDef, ConfigResult, Row, StatsTable, StatsTables};
-use mcp_tools::CallBook;
+use mcp_tools::{CallBook, StatsHub};
 
 use crate::ai::{AiSide, AiSwitch};
 
@@ -21,6 +22,8 @@ const TABLES: &[StatsTable] = &[StatsTable {
 pub(crate) struct Counted {
     pub(crate) book: Arc<CallBook>,
     pub(crate) rag: Arc<Rag>,
+    pub(crate) hub: Arc<StatsHub>,
+    pub(crate) logs: Arc<LogWriter>,
 }
 
 /// Serves `stats_genai_global`.
@@ -88,13 +91,15 @@ impl Counted {
     /// The rows of the listener and of retrieval.
     pub(crate) fn rows(&self) -> Vec<Named> {
         let (total, failed, active) = self.book.requests();
-        let auth_failures: u64 = self.book.auth_failures().iter().map(|(_, count)| count).sum();
+        let auth_failures: u64 = self.book.auth_failures().iter().map(|(_, _, count)| count).sum();
         let mut rows = vec![
             ("mcp_total_requests", total.to_string()),
             ("mcp_failed_requests", failed.to_string()),
             ("mcp_active_connections", self.book.totals().0.to_string()),
             ("mcp_active_requests", active.to_string()),
             ("mcp_auth_failures", auth_failures.to_string()),
+            ("mcp_rate_limited", self.book.rate_limited_total().to_string()),
+            ("mcp_log_rows_dropped", self.logs.dropped().saturating_add(self.hub.events_waiting().1).to_string()),
             ("mcp_uptime_s", self.book.uptime().0.to_string()),
         ];
         let host = RagCaller::named("host");

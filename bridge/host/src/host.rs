@@ -13,7 +13,7 @@ use mcp_config::{AdminSession, AdminSql};
 use mcp_server::{Server, ServerBuilder};
 use mcp_tools::{
     AuditLog, CallBook, CallerNames, CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources,
-    OpsDeps, ToolDeps, add_catalog_tools, config_tools, query_tools,
+    McpStatsTables, OpsDeps, ToolDeps, add_catalog_tools, config_tools, query_tools,
 };
 
 use crate::ai::{AI, AI_INSTRUCTIONS, AiSide, AiSwitch};
@@ -26,6 +26,7 @@ use crate::error::HostError;
 use crate::ops::{self, AuditLayer, BookHooks, BookLayer};
 use crate::rag;
 use crate::runtime::{HostRuntime, Parts, TableDirectory};
+use crate::statistics::{METRICS_PATH, MetricsPage, StatsSide, Usage};
 
 /// How long a running ingestion may take to reach its next commit when the host closes, in milliseconds.
 const RAG_STOP_MS: u64 = 5_000;
@@ -48,6 +49,8 @@ Anything that would change data is refused. Keep what you learn with the llm.* t
 /// An open host: stores are open, targets are known, tools are registered. Share it behind an `Arc`.
 pub struct Host {
     book: Arc<CallBook>,
+    stats: Arc<StatsSide>,
+    ops: OpsDeps,
     gateway: Arc<Gateway>,
     catalog: Catalog,
     registry: Arc<ToolHandlerRegistry>,
@@ -88,6 +91,8 @@ impl Host {
             (config.settings.clone(), config.server.clone()),
             configuration::extra(&config.targets),
         ));
+        let stats = StatsSide::new(Arc::clone(&registry));
+        runtime.add_consumer(Arc::clone(&stats) as Arc<_>);
         let genai = AiSwitch::new();
         runtime.add_consumer(Arc::clone(&genai) as Arc<_>);
         let admin = configuration::open(&config, Arc::clone(&runtime), Arc::clone(&genai))?;
@@ -102,13 +107,14 @@ impl Host {
         let logs = Arc::new(LogWriter::start(catalog.clone(), LogOptions::default())?);
         log.start(Arc::clone(&logs));
         let data = DataIndexes::open(store("fts_path")?)?;
-        let memory = CatalogDeps::new(deps.clone(), Some(data))
+        let memory = CatalogDeps::new(deps.clone(), Some(data.clone()))
+            .with_usage(Arc::new(Usage { book: Arc::clone(&book), catalog: catalog.clone() }))
             .with_logs(Arc::clone(&logs))
             .with_changes(changes.clone());
         let query = add_catalog_tools(query_tools(&deps), &memory);
         let prompts = Arc::new(CatalogPrompts::new(&memory, query.specs()));
         let tools = query.specs().iter().map(|spec| spec.name.clone()).collect();
-        runtime.set_parts(Parts { book: Arc::clone(&book), memory: memory.clone(), logs, tools });
+        runtime.set_parts(Parts { book: Arc::clone(&book), memory: memory.clone(), logs: Arc::clone(&logs), tools });
         if let Err(error) = admin.start() {
             tracing::error!(%error, "the configuration is refused: the listener stays down");
         }
@@ -118,13 +124,26 @@ impl Host {
         registry.register(AI, Arc::new(bridge_ai::ai_tools(&ai.deps)))?;
         let rag = rag::open(&config.data_dir, &gateway, genai.config().rag)?;
         registry.register(rag::RAG, Arc::new(bridge_ai::rag_tools(&rag)))?;
-        genai.count_also(Counted { book: Arc::clone(&book), rag: Arc::clone(&rag) });
+        let hub = Arc::clone(&stats.hub);
+        genai.count_also(Counted { book: Arc::clone(&book), rag: Arc::clone(&rag), hub, logs });
         admin.add_stats(Arc::new(GenaiStats(Arc::clone(&genai))))?;
         let names = Arc::clone(&runtime);
         let callers: CallerNames = Arc::new(move || names.token_names(QUERY));
         audit.start(AuditLog::open(&store("audit_path")?.path)?);
-        ops::register(&registry, &OpsDeps::new(deps.clone(), Arc::clone(&book), callers))?;
-        Ok(Self { book, gateway, catalog, registry, deps, memory, prompts, rag, ai, changes, admin, runtime })
+        let ai_metrics = AiMetrics(Arc::downgrade(&ai));
+        let ops = OpsDeps::new(deps.clone(), Arc::clone(&book), callers)
+            .with_admin(Arc::clone(&admin))
+            .with_stats(Arc::clone(&stats.hub))
+            .with_data(data)
+            .with_more_metrics(Arc::new(move || ai_metrics.text()));
+        admin.add_stats(Arc::new(McpStatsTables::new(
+            Arc::clone(&gateway),
+            Arc::clone(&book),
+            Arc::clone(&stats.hub),
+        )))?;
+        ops::register(&registry, &ops)?;
+        stats.start(&ops)?;
+        Ok(Self { book, stats, ops, gateway, catalog, registry, deps, memory, prompts, rag, ai, changes, admin, runtime })
     }
 
     /// The registry: a host adds its own handlers here.
@@ -193,6 +212,7 @@ impl Host {
         let builder = Server::builder(info)
             .config(self.runtime.server_config())
             .hooks(Arc::new(BookHooks(Arc::clone(&self.book))))
+            .page(METRICS_PATH, Arc::new(MetricsPage(self.ops.clone())))
             .authenticator(Arc::clone(&self.runtime.tokens) as Arc<_>);
         self.endpoints().into_iter().fold(builder, ServerBuilder::endpoint)
     }
@@ -219,6 +239,7 @@ impl Host {
     pub fn close(&self) {
         self.rag.shutdown(Deadline::after_ms(RAG_STOP_MS));
         self.ai.close();
+        self.stats.close();
         self.gateway.close();
     }
 }

@@ -27,6 +27,7 @@ mod ops;
 mod rag;
 mod rows;
 mod runtime;
+mod statistics;
 mod targets;
 mod tokens;
 

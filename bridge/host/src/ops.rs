@@ -6,11 +6,13 @@ use std::time::Instant;
 use bridge::{Next, RegistryError, ToolHandlerRegistry, ToolLayer};
 use mcp::{CallContext, ErrorCode, ToolError, ToolOutput, ToolResult, ToolSpec};
 use mcp_server::{Hooks, RequestReport};
-use mcp_tools::{AuditLog, AuditRow, CallBook, OpsDeps, admin_tools, cache_tools, observe_tools};
+use mcp_tools::{AuditLog, AuditRow, CallBook, OpsDeps, admin_tools, cache_tools, observe_tools, stats_tools};
 use serde_json::{Map, Value};
 
 /// The endpoint of health and metrics.
 pub(crate) const OBSERVE: &str = "/mcp/observe";
+/// The endpoint of statistics of the host and its backends.
+pub(crate) const STATS: &str = "/mcp/stats";
 /// The endpoint of operations on backends.
 pub(crate) const ADMIN: &str = "/mcp/admin";
 /// The endpoint of the result cache.
@@ -19,6 +21,7 @@ pub(crate) const CACHE: &str = "/mcp/cache";
 /// Registers the operators' tools.
 pub(crate) fn register(registry: &ToolHandlerRegistry, deps: &OpsDeps) -> Result<(), RegistryError> {
     registry.register(OBSERVE, Arc::new(observe_tools(deps)))?;
+    registry.register(STATS, Arc::new(stats_tools(deps)))?;
     registry.register(ADMIN, Arc::new(admin_tools(deps)))?;
     registry.register(CACHE, Arc::new(cache_tools(deps)))?;
     Ok(())
@@ -30,6 +33,11 @@ pub(crate) fn instructions(path: &str) -> Option<&'static str> {
         OBSERVE => Some(
             "Health and metrics of this server. Begin with get_health; list_stats names what get_stats reads; \
              show_queries and show_connections tell what runs now.",
+        ),
+        STATS => Some(
+            "Statistics of this server and of the database servers behind it. show_status and show_queries tell what it does, \
+             show_processlist what runs on the servers, show_connections how the pools are; the *_history tools look back. \
+             db_type picks the engine, origin whose figures. flush_queries saves and resets the digests.",
         ),
         ADMIN => Some(
             "Operations on a database server with an account of their own. admin_show_processes and admin_list_users look; \
@@ -54,7 +62,9 @@ impl ToolLayer for BookLayer {
         args: Map<String, Value>,
         next: Next<'_>,
     ) -> ToolResult<ToolOutput> {
-        let _live = self.0.begin(cx, &spec.name);
+        let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (target_id, schema) = (text("target_id"), text("schema"));
+        let _live = self.0.begin(cx, &spec.name, (&target_id, &schema));
         let started = Instant::now();
         let result = next.run(cx, spec, args);
         let code = match &result {
@@ -62,7 +72,7 @@ impl ToolLayer for BookLayer {
             Ok(_) => None,
             Err(error) => Some(error.code.as_str()),
         };
-        self.0.finish(cx, &spec.name, started.elapsed(), code);
+        self.0.finish(cx, &spec.name, &schema, started.elapsed(), code);
         result
     }
 }
@@ -83,8 +93,12 @@ impl Hooks for BookHooks {
         self.0.refused(address);
     }
 
-    fn auth_failed(&self, endpoint: &str, _: &str) {
-        self.0.auth_failed(endpoint);
+    fn auth_refused(&self, endpoint: &str, _: &str, reason: &'static str) {
+        self.0.auth_failed(endpoint, reason);
+    }
+
+    fn rate_limited(&self, endpoint: &str, caller: &str, _: &str) {
+        self.0.rate_limited(endpoint, caller);
     }
 
     fn connections(&self, change: i64) {

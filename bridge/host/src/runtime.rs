@@ -178,6 +178,13 @@ impl State {
     }
 }
 
+/// The moment that is so many milliseconds ahead, Unix seconds.
+fn until(ahead_ms: u64) -> Cell {
+    let end = SystemTime::now() + std::time::Duration::from_millis(ahead_ms);
+    let end = end.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    Cell::Integer(i64::try_from(end).unwrap_or(i64::MAX))
+}
+
 fn rule_refusal(error: &HarvestError) -> mcp::ToolError {
     let row = error.details.get("rule_id").map(|id| format!("rule_id {id}"));
     let refusal = refused("query_rules", row.as_deref(), error.message.clone());
@@ -367,11 +374,13 @@ impl HostRuntime {
         let group = row.int("hostgroup_id").unwrap_or_default();
         let own = pools.iter().filter(|(_, of, _, _)| i64::from(*of) == group);
         let (mut used, mut free, mut reason, mut status) = (0_usize, 0_usize, None, None);
+        let mut shunned_ms: Option<u64> = None;
         for stats in own.flat_map(|(_, _, stats, _)| stats) {
             if stats.backend == name || stats.backend.ends_with(&format!("/{name}")) {
                 used += stats.conn_used;
                 free += stats.conn_free;
                 reason = reason.or_else(|| stats.shunned_reason.clone());
+                shunned_ms = shunned_ms.max(stats.shunned_for_ms);
                 status = status.max(Some(stats.status));
             }
         }
@@ -380,6 +389,7 @@ impl HostRuntime {
             ("status_reason", Cell::Text(reason.unwrap_or_default())),
             ("conn_used", count(used)),
             ("conn_free", count(free)),
+            ("shunned_until", shunned_ms.map_or(Cell::Null, until)),
         ];
         let word = status.and_then(|status| serde_json::to_value(status).ok());
         if let Some(word) = word.as_ref().and_then(serde_json::Value::as_str) {

@@ -155,7 +155,8 @@ type ErrorKey = (String, String, u16, String, String, String, Option<i64>, Optio
 
 #[derive(Default)]
 struct Slow {
-    commands: BTreeMap<&'static str, CommandStats>,
+    /// By target and kind; there are as many targets as were ever configured.
+    commands: BTreeMap<(String, &'static str), CommandStats>,
     constructs: HashMap<String, u64>,
     errors: HashMap<ErrorKey, ErrorStats>,
     errors_evicted: u64,
@@ -200,10 +201,11 @@ impl Statistics {
         }
     }
 
-    /// Counts and latencies by kind of statement.
+    /// Counts and latencies by target and kind of statement.
     #[must_use]
-    pub fn commands(&self) -> Vec<(&'static str, CommandStats)> {
-        self.lock().commands.iter().map(|(kind, stats)| (*kind, *stats)).collect()
+    pub fn commands(&self) -> Vec<(String, &'static str, CommandStats)> {
+        let slow = self.lock();
+        slow.commands.iter().map(|((target, kind), stats)| (target.clone(), *kind, *stats)).collect()
     }
 
     /// Refusals of the gate by construct.
@@ -282,7 +284,8 @@ impl Statistics {
         self.rows.fetch_add(event.rows, Ordering::Relaxed);
         let mut slow = self.lock();
         if let Some(kind) = event.kind {
-            let stats = slow.commands.entry(kind_name(kind)).or_default();
+            let key = (event.target_id.to_owned(), kind_name(kind));
+            let stats = slow.commands.entry(key).or_default();
             stats.count += 1;
             stats.time_us = stats.time_us.saturating_add(event.time_us);
             let bucket = LATENCY_BUCKETS_US.iter().position(|end| event.time_us <= *end);

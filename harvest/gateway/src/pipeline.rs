@@ -500,7 +500,10 @@ impl Gateway {
     /// Counters, observers, hooks, log.
     fn conclude(&self, job: &Job<'_>, error: Option<&HarvestError>) {
         let time = job.started.elapsed();
-        let server = job.target.as_ref().and_then(|target| target.server_of(job.backend.get()));
+        // Without a connection there is no telling which server failed, unless there is one only.
+        let member = job.backend.get();
+        let tried = member.is_some() || error.is_some_and(|e| e.code == HarvestCode::Unavailable);
+        let server = job.target.as_ref().filter(|_| tried).and_then(|target| target.server_of(member));
         let event = StatementEvent {
             at_ms: job.at_ms,
             call_id: job.scope.call_id,

@@ -51,7 +51,7 @@ fn a_statement_comes_back_as_rows() {
     assert_eq!(outcome.limits, EffectiveLimits { rows_max: 200, timeout_ms: 2_000 });
     assert_eq!(gateway.targets(&scope())[0].server_version.as_deref(), Some("fake 1"));
     assert_eq!(gateway.statistics().counters().statements, 1);
-    assert_eq!(gateway.statistics().commands()[0].1.count, 1);
+    assert_eq!(gateway.statistics().commands()[0].2.count, 1);
 }
 
 #[test]

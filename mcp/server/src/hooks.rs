@@ -46,6 +46,18 @@ pub trait Hooks: Send + Sync {
         let _ = (endpoint, address);
     }
 
+    /// As [`auth_failed`](Self::auth_failed), with the reason for counters only: `missing_token`, `invalid_token`,
+    /// `insufficient_scope` or `locked_out`. Clients never learn it.
+    fn auth_refused(&self, endpoint: &str, address: &str, reason: &'static str) {
+        let _ = reason;
+        self.auth_failed(endpoint, address);
+    }
+
+    /// A token has used up its requests of this minute.
+    fn rate_limited(&self, endpoint: &str, caller: &str, address: &str) {
+        let _ = (endpoint, caller, address);
+    }
+
     /// A client connected (`+1`) or left (`-1`).
     fn connections(&self, change: i64) {
         let _ = change;

@@ -133,12 +133,18 @@ fn authenticate(
     let config = core.config.load();
     let failures_max = config.auth_failures_per_min_max;
     if let Some(wait_s) = core.auth_failures.blocked(&peer.address, failures_max) {
+        core.hooks.auth_refused(endpoint, &peer.address, "locked_out");
         return Err(Refusal::too_many("too many failed authentications from this address", wait_s));
     }
     let token = bearer(request.headers().get(AUTHORIZATION));
     let found = core.auth.authenticate(&AuthRequest::new(endpoint, token, &peer.address));
     let Identity { mut caller, rate_limit_per_min } = found.map_err(|error| {
-        core.hooks.auth_failed(endpoint, &peer.address);
+        let reason = match (&error, token) {
+            (AuthError::InsufficientScope, _) => "insufficient_scope",
+            (AuthError::Unauthorized, None) => "missing_token",
+            (AuthError::Unauthorized, Some(_)) => "invalid_token",
+        };
+        core.hooks.auth_refused(endpoint, &peer.address, reason);
         let _ = core.auth_failures.hit(&peer.address, failures_max);
         let challenge = core.auth.challenge(endpoint);
         match error {
@@ -150,6 +156,7 @@ fn authenticate(
     if rate > 0 {
         let key = format!("{endpoint} {}", caller.token_name);
         core.rates.hit(&key, rate).map_err(|wait_s| {
+            core.hooks.rate_limited(endpoint, &caller.token_name, &peer.address);
             Refusal::too_many("the token has used up its requests of this minute", wait_s)
         })?;
     }

@@ -56,7 +56,7 @@ fn flag(row: &AdminRow, key: &str) -> Option<bool> {
 }
 
 /// Whether a text fits a LIKE pattern, upper and lower case alike.
-fn like(pattern: &str, text: &str) -> bool {
+pub(crate) fn like(pattern: &str, text: &str) -> bool {
     fn fits(pattern: &[char], text: &[char]) -> bool {
         // One row of the classical table: whether the pattern so far fits each start of the text.
         let mut row = vec![false; text.len() + 1];

@@ -156,6 +156,9 @@ impl<'a> Call<'a> {
         failed: bool,
     ) {
         let gateway = &self.deps.gateway;
+        // A call that failed early has named no target: it was about the default one.
+        let default = target_id.is_empty().then(|| gateway.known_target(None, &self.scope).ok()).flatten();
+        let target_id = default.as_ref().map_or(target_id, |target| target.target_id.as_str());
         let fingerprint = call_fingerprint(arguments, gateway.lex_mode(target_id));
         gateway.record_call(&DigestSample {
             tool: &self.scope.tool,

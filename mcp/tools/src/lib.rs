@@ -14,6 +14,7 @@ mod ops;
 mod paging;
 mod query;
 mod schema;
+mod stats;
 mod toolbox;
 
 #[cfg(test)]
@@ -32,10 +33,13 @@ pub use memory::{
 };
 pub use observe::observe_tools;
 pub use ops::{
-    CallBook, CallRow, CallerNames, ClientRow, Family, LiveCall, MetricKind, OpsDeps, Sample, collect,
-    prometheus_text,
+    CallBook, CallRow, CallerNames, CallerRow, ClientRow, Family, Identities, Identity, LiveCall, MetricKind,
+    OpsDeps, Sample, collect, metrics_page, prometheus_text,
 };
 pub use paging::{Page, PageSigner, key_page, page};
 pub use query::{PlanSummary, add_query_tools, plan_summary, query_tools};
 pub use schema::{OutputSchema, input_schema};
+pub use stats::{
+    DEBUG_TOOL, HostStats, McpStatsTables, StatsHub, StatsKeeper, StatsSettings, attach_stats, stats_tools,
+};
 pub use toolbox::{NoArgs, QueryTool, Toolbox, parse};

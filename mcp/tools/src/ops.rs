@@ -1,13 +1,17 @@
 //! What the tools of operators share: their dependencies, the form of a tool, the book of calls; it knows no single tool.
 
 mod book;
+mod identity;
 pub(crate) mod metrics;
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use harvest_catalog::DataIndexes;
+use harvest_gateway::StatsSource;
 use mcp::{CallContext, ToolAnnotations, ToolError, ToolExample, ToolOutput, ToolResult, ToolSpec};
+use mcp_config::AdminSql;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,10 +19,12 @@ use serde_json::{Map, Value};
 
 use crate::deps::{Call, Frame, ToolDeps};
 use crate::schema::{OutputSchema, input_schema};
+use crate::stats::{HostStats, StatsHub};
 use crate::toolbox::{QueryTool, parse};
 
-pub use book::{CallBook, CallRow, ClientRow, LiveCall};
-pub use metrics::{Family, MetricKind, Sample, collect, prometheus_text};
+pub use book::{CallBook, CallRow, CallerRow, ClientRow, LiveCall};
+pub use identity::{Identities, Identity};
+pub use metrics::{Family, MetricKind, Sample, collect, metrics_page, prometheus_text};
 
 /// Gives the names of the callers whose entries `warm_cache` fills.
 pub type CallerNames = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
@@ -33,6 +39,18 @@ pub struct OpsDeps {
     pub book: Arc<CallBook>,
     /// The active tokens of `/mcp/query`.
     pub query_callers: CallerNames,
+    /// The configuration in layers, where the server has one.
+    pub admin: Option<Arc<AdminSql>>,
+    /// Settings, events and history of statistics.
+    pub stats: Arc<StatsHub>,
+    /// Where statistics come from.
+    pub source: Arc<dyn StatsSource>,
+    /// Data indexes, for their health.
+    pub data: Option<DataIndexes>,
+    /// Tokens and credentials that this server knows.
+    pub identities: Identities,
+    /// Metrics of other parts of the host, in the Prometheus text format.
+    pub more_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub(crate) health: Arc<Mutex<HashMap<String, (String, i64)>>>,
 }
 
@@ -40,7 +58,60 @@ impl OpsDeps {
     /// Tools over a gateway and a book of calls.
     #[must_use]
     pub fn new(tools: ToolDeps, book: Arc<CallBook>, query_callers: CallerNames) -> Self {
-        Self { tools, book, query_callers, health: Arc::default() }
+        let names = Arc::clone(&query_callers);
+        let identities: Identities =
+            Arc::new(move || names().into_iter().map(|name| Identity::token("/mcp/query", name)).collect());
+        let source = HostStats::new(Arc::clone(&tools.gateway), Arc::clone(&book), Arc::clone(&identities));
+        Self {
+            tools,
+            book,
+            query_callers,
+            admin: None,
+            stats: StatsHub::new(),
+            source: Arc::new(source),
+            data: None,
+            identities,
+            more_metrics: Arc::new(String::new),
+            health: Arc::default(),
+        }
+    }
+
+    /// With statistics that something else shares.
+    #[must_use]
+    pub fn with_stats(mut self, stats: Arc<StatsHub>) -> Self {
+        self.stats = stats;
+        self
+    }
+
+    /// With a source of statistics of the host's own.
+    #[must_use]
+    pub fn with_source(mut self, source: Arc<dyn StatsSource>) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// With metrics of other parts of the host, in the Prometheus text format. It must not wait for anything.
+    #[must_use]
+    pub fn with_more_metrics(mut self, text: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
+        self.more_metrics = text;
+        self
+    }
+
+    /// With a store of data indexes whose health is told.
+    #[must_use]
+    pub fn with_data(mut self, data: DataIndexes) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// With a configuration in layers, for `admin_reload` and changes that are kept.
+    #[must_use]
+    pub fn with_admin(mut self, admin: Arc<AdminSql>) -> Self {
+        self.identities = identity::of_admin(&admin);
+        self.admin = Some(admin);
+        let (gateway, book) = (Arc::clone(&self.tools.gateway), Arc::clone(&self.book));
+        self.source = Arc::new(HostStats::new(gateway, book, Arc::clone(&self.identities)));
+        self
     }
 
     /// Since when a check has had this status, Unix seconds.

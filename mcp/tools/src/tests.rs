@@ -7,4 +7,5 @@ mod ops;
 mod rules;
 mod samples;
 mod sql;
+mod stats;
 mod structure;

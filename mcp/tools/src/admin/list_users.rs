@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{LIST_ROWS_MAX, connect, flag, int, like, text};
 use crate::deps::{Call, Frame};
 use crate::errors::IntoToolResult;
-use crate::ops::{OpsDeps, OpsTool};
+use crate::ops::{Identity, OpsDeps, OpsTool};
 use crate::schema::OutputSchema;
 
 pub(super) struct ListUsers;
@@ -21,7 +21,7 @@ enum Source {
     /// Accounts of the backend.
     #[default]
     Target,
-    /// Tokens of /mcp/query that are active on this server.
+    /// Tokens and credentials that this server knows.
     Server,
 }
 
@@ -55,7 +55,7 @@ struct User {
     username: String,
     /// Hosts that it may come from.
     host: Option<String>,
-    /// How it proves itself; token for identities of this server.
+    /// How it proves itself.
     auth_method: Option<String>,
     /// Whether it is locked.
     locked: Option<bool>,
@@ -75,8 +75,44 @@ struct User {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Output {
-    /// The users, by name.
-    users: Vec<User>,
+    /// The users, by name: accounts of the backend, or identities of this server.
+    users: Vec<Either>,
+}
+
+/// One or the other, by source.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Either {
+    /// Of source target.
+    Account(User),
+    /// Of source server.
+    Own(Own),
+}
+
+/// A token or a credential of this server.
+#[derive(Serialize, JsonSchema)]
+struct Own {
+    /// Name of the token or of the credential.
+    username: String,
+    /// token or auth_profile.
+    kind: &'static str,
+    /// Endpoint of a token.
+    endpoint: Option<String>,
+    /// Scopes of a token.
+    scopes: Vec<String>,
+    /// Whether it can be used now.
+    active: bool,
+    /// End of its validity, Unix seconds.
+    expires_at: Option<i64>,
+}
+
+impl Either {
+    fn username(&self) -> &str {
+        match self {
+            Self::Account(user) => &user.username,
+            Self::Own(own) => &own.username,
+        }
+    }
 }
 
 impl OpsTool for ListUsers {
@@ -84,8 +120,8 @@ impl OpsTool for ListUsers {
     type Output = Output;
     const NAME: &'static str = "admin_list_users";
     const TITLE: &'static str = "List accounts";
-    const TEXT: &'static str = "Lists the accounts of the database server with lock, expiry, roles and limits, or the tokens that this server \
-        knows. No secret is shown.";
+    const TEXT: &'static str = "Lists the accounts of the database server with lock, expiry, roles and limits, or the tokens and \
+        credentials that this server knows. No secret is shown.";
     const TOOLSET: &'static str = "admin";
 
     fn output(schema: OutputSchema) -> OutputSchema {
@@ -101,14 +137,14 @@ impl OpsTool for ListUsers {
 
     fn run(deps: &OpsDeps, call: &mut Call<'_>, args: Args) -> ToolResult<(Output, Frame)> {
         let (mut users, frame) = if args.source == Source::Server {
-            ((deps.query_callers)().into_iter().map(token).collect(), Frame::new())
+            ((deps.identities)().into_iter().map(own).collect::<Vec<_>>(), Frame::new())
         } else {
             let (info, mut connection) = connect(call, args.target_id.as_deref())?;
             let rows = connection.list(AdminList::Users, LIST_ROWS_MAX).for_tool()?;
-            let users = rows.iter().map(account).collect::<Vec<_>>();
+            let users = rows.iter().map(|row| Either::Account(account(row))).collect::<Vec<_>>();
             (users, Frame::target(info.target_id, info.protocol))
         };
-        users.retain(|user| args.filter.as_deref().is_none_or(|pattern| like(pattern, &user.username)));
+        users.retain(|user| args.filter.as_deref().is_none_or(|pattern| like(pattern, user.username())));
         let binding = call.page_binding(&Args { page_size: 0, page_token: None, ..args.clone() });
         let offset = call.deps.pages.offset(&binding, args.page_token.as_deref())?;
         let more = users.len() > offset.saturating_add(args.page_size);
@@ -118,19 +154,15 @@ impl OpsTool for ListUsers {
     }
 }
 
-fn token(username: String) -> User {
-    User {
-        username,
-        host: None,
-        auth_method: Some("token".to_owned()),
-        locked: Some(false),
-        password_expired: Some(false),
-        superuser: None,
-        roles: Vec::new(),
-        max_connections: None,
-        valid_until: None,
-        tls_required: None,
-    }
+fn own(identity: Identity) -> Either {
+    Either::Own(Own {
+        username: identity.username,
+        kind: identity.kind,
+        endpoint: identity.endpoint,
+        scopes: identity.scopes,
+        active: identity.active,
+        expires_at: identity.expires_at,
+    })
 }
 
 fn account(row: &harvest::AdminRow) -> User {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::deps::{Call, Frame};
 use crate::ops::{OpsDeps, OpsTool, now_s};
+use crate::stats::{disk_bytes, memory_bytes, open_files};
 
 pub(super) struct GetHealth;
 
@@ -28,7 +29,7 @@ pub(super) struct Args {
 struct Check {
     /// Name.
     name: String,
-    /// catalog, cache, target or pool.
+    /// listener, catalog, fts, stats_store, cache, target, pool, disk or host.
     component: &'static str,
     /// ok, warn or fail.
     status: &'static str,
@@ -55,8 +56,7 @@ impl OpsTool for GetHealth {
     type Output = Output;
     const NAME: &'static str = "get_health";
     const TITLE: &'static str = "Health";
-    const TEXT: &'static str =
-        "Tells whether stores, pools and targets work. With deep = true each target is really reached.";
+    const TEXT: &'static str = "Tells whether listener, stores, disk, pools and targets work. With deep = true each target is really reached.";
     const TOOLSET: &'static str = "observe";
 
     fn example() -> (&'static str, Value) {
@@ -78,6 +78,18 @@ impl OpsTool for GetHealth {
                 Err(error) => ("fail", error.message),
             };
             add("catalog".to_owned(), "catalog", status, text, None);
+        }
+        for (name, component, (status, text, value)) in [
+            ("listener", "listener", listener(deps)),
+            ("fts", "fts", fts(deps)),
+            ("stats_store", "stats_store", stats_store(deps)),
+            ("disk", "disk", disk(deps)),
+            ("host", "host", host()),
+        ] {
+            // What the server runs without is no failure, and has no check.
+            let Some(status) = status else { continue };
+            store_fails |= status == "fail" && matches!(component, "fts" | "stats_store");
+            add(name.to_owned(), component, status, text, value);
         }
         let (status, text, value) = cache(deps);
         add("cache".to_owned(), "cache", status, text, value);
@@ -114,6 +126,73 @@ impl OpsTool for GetHealth {
         };
         Ok((Output { health, checks, checked_at: now_s() }, Frame::new()))
     }
+}
+
+/// Status, text, figure; without a status there is nothing to check.
+type Finding = (Option<&'static str>, String, Option<f64>);
+
+const ABSENT: Finding = (None, String::new(), None);
+
+fn listener(deps: &OpsDeps) -> Finding {
+    let Some(admin) = &deps.admin else { return ABSENT };
+    let state = admin.listener();
+    let status = match (state.listening, state.enabled) {
+        (true, _) => "ok",
+        (false, true) => "fail",
+        // It is off because somebody wants it so, or this program has none.
+        (false, false) => return ABSENT,
+    };
+    (Some(status), state.line(), Some(f64::from(state.port)))
+}
+
+fn fts(deps: &OpsDeps) -> Finding {
+    let Some(data) = &deps.data else { return ABSENT };
+    match data.list(None) {
+        Ok(list) => {
+            let failed = list.indexes.iter().filter(|index| index.status == "failed").count();
+            let text = format!("{} indexes, {failed} of them failed to build", list.indexes.len());
+            let status = if failed > 0 { "warn" } else { "ok" };
+            (Some(status), text, u32::try_from(list.indexes.len()).ok().map(f64::from))
+        }
+        Err(error) => (Some("fail"), error.message, None),
+    }
+}
+
+fn stats_store(deps: &OpsDeps) -> Finding {
+    let Ok(store) = deps.stats.store() else { return ABSENT };
+    match (store.probe(), deps.stats.failure()) {
+        (Err(error), _) => (Some("fail"), error.message, None),
+        (Ok(()), Some(cause)) => (Some("warn"), format!("the last sample was not kept: {cause}"), None),
+        (Ok(()), None) => (Some("ok"), "the history can be written".to_owned(), None),
+    }
+}
+
+/// Free room below which the disk is a warning, and below which it is a failure, in bytes.
+const DISK_WARN_BYTES: u64 = 1 << 30;
+const DISK_FAIL_BYTES: u64 = 64 << 20;
+
+#[expect(clippy::cast_precision_loss, reason = "a size shown to people")]
+fn disk(deps: &OpsDeps) -> Finding {
+    let Ok(store) = deps.stats.store() else { return ABSENT };
+    let folder = store.path().parent().unwrap_or(std::path::Path::new("."));
+    let Some((free, all)) = disk_bytes(folder) else { return ABSENT };
+    let status = match free {
+        ..DISK_FAIL_BYTES => "fail",
+        ..DISK_WARN_BYTES => "warn",
+        _ => "ok",
+    };
+    let mib = |bytes: u64| bytes >> 20;
+    (Some(status), format!("{} of {} MiB are free for the stores", mib(free), mib(all)), Some(free as f64))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size shown to people")]
+fn host() -> Finding {
+    let Some((resident, _)) = memory_bytes() else { return ABSENT };
+    let files = open_files();
+    let near = files.is_some_and(|(open, limit)| open > limit / 10 * 9);
+    let files = files.map_or_else(String::new, |(open, limit)| format!(", {open} of {limit} files are open"));
+    let text = format!("{} MiB of memory are resident{files}", resident >> 20);
+    (Some(if near { "warn" } else { "ok" }), text, Some(resident as f64))
 }
 
 fn cache(deps: &OpsDeps) -> (&'static str, String, Option<f64>) {

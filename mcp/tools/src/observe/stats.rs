@@ -226,7 +226,11 @@ impl OpsTool for ShowMetrics {
         let families: Vec<Family> = collect(deps).into_iter().filter(|f| args.category.holds(f)).collect();
         let category = args.category.as_str();
         if args.format == Format::Prometheus {
-            let text = Some(prometheus_text(&families));
+            let mut text = prometheus_text(&families);
+            if matches!(args.category, Category::All) {
+                text.push_str(&(deps.more_metrics)());
+            }
+            let text = Some(text);
             return Ok((Metrics { category, metrics: Vec::new(), text }, Frame::new()));
         }
         let metric = |f: &Family| Metric {

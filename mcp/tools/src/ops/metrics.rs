@@ -3,13 +3,15 @@
 //! The text format is written here instead of by a client library: the figures live in the pipeline, the pools, the
 //! cache and the book of calls, and a library would keep a second copy of each.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use harvest_gateway::CallScope;
+use harvest::WAIT_BUCKETS_US;
+use harvest_gateway::{CallScope, RuleConfig};
 use serde_json::{Map, Value, json};
 
 use super::OpsDeps;
-use super::book::BUCKETS_US;
+use super::book::{BUCKETS_US, CallTotals};
 
 /// What a metric is.
 // Exhaustive: the kinds of the text format that are used.
@@ -114,12 +116,32 @@ impl Family {
     }
 }
 
-/// Reads every statistic now.
+/// Reads every statistic now. It may read the catalog, so it is for threads that may wait.
 #[must_use]
 pub fn collect(deps: &OpsDeps) -> Vec<Family> {
+    deps.stats.set_harvests(crate::stats::harvests(deps));
+    let up = deps.admin.as_ref().map(|admin| admin.listener().listening);
+    families(deps, up)
+}
+
+/// The text of `GET /metrics`; `None` while `mcp-metrics_enabled` is false. It reads counters only and waits for nothing.
+#[must_use]
+pub fn metrics_page(deps: &OpsDeps) -> Option<String> {
+    if !deps.stats.settings().metrics_enabled {
+        return None;
+    }
+    // Who reads the page has come through the listener.
+    let mut text = prometheus_text(&families(deps, Some(true)));
+    text.push_str(&(deps.more_metrics)());
+    Some(text)
+}
+
+fn families(deps: &OpsDeps, listener_up: Option<bool>) -> Vec<Family> {
     let mut all = calls(deps);
+    all.extend(connections(deps, listener_up));
     all.extend(statements(deps));
     all.extend(pools(deps));
+    all.extend(harvests(deps));
     all.extend(cache(deps));
     all
 }
@@ -133,14 +155,22 @@ fn seconds(micros: u64) -> f64 {
     num(micros) / 1e6
 }
 
+/// Names of the labels of calls; with the caller where an operator wants it.
+const CALL_LABELS: [&[&str]; 2] = [&["endpoint", "tool"], &["endpoint", "tool", "caller"]];
+const OUTCOME_LABELS: [&[&str]; 2] =
+    [&["endpoint", "tool", "outcome"], &["endpoint", "tool", "outcome", "caller"]];
+const LIVE_LABELS: [&[&str]; 2] = [&["endpoint"], &["endpoint", "caller"]];
+
 fn calls(deps: &OpsDeps) -> Vec<Family> {
     use MetricKind::{Counter, Gauge, Histogram};
+    let with_caller = deps.stats.settings().metrics_caller_label;
+    let form = usize::from(with_caller);
     let mut requests = Family::new(
         "proxysql_mcp_requests_total",
         Counter,
         "query",
         "",
-        &["endpoint", "tool", "outcome"],
+        OUTCOME_LABELS[form],
         "Finished tool calls; outcome is ok or the code of the failure.",
     );
     let mut durations = Family::new(
@@ -148,24 +178,35 @@ fn calls(deps: &OpsDeps) -> Vec<Family> {
         Histogram,
         "query",
         "seconds",
-        &["endpoint", "tool"],
+        CALL_LABELS[form],
         "Duration of tool calls.",
     );
-    for row in deps.book.tools() {
-        requests.add([&row.endpoint, &row.tool, "ok"], num(row.count - row.errors));
-        for (code, count) in &row.by_code {
-            requests.add([&row.endpoint, &row.tool, code], num(*count));
+    let mut totals = BTreeMap::<(String, String, String), CallTotals>::new();
+    for ((endpoint, tool, caller), counted) in deps.book.call_totals() {
+        let caller = if with_caller { caller } else { String::new() };
+        totals.entry((endpoint, tool, caller)).or_default().add(&counted);
+    }
+    let labels = |mut labels: Vec<String>, caller: &str| {
+        if with_caller {
+            labels.push(caller.to_owned());
         }
-        let mut seen = 0;
-        let ends = BUCKETS_US.iter().zip(row.buckets).map(|(end, count)| {
-            seen += count;
-            (seconds(*end), seen)
-        });
-        let buckets = Some((row.count, ends.collect()));
+        labels
+    };
+    for ((endpoint, tool, caller), row) in totals {
+        let ok = ("ok", row.count - row.errors);
+        let codes = row.by_code.iter().map(|(code, count)| (*code, *count));
+        for (outcome, count) in std::iter::once(ok).chain(codes) {
+            let names = vec![endpoint.clone(), tool.clone(), outcome.to_owned()];
+            requests.samples.push(Sample {
+                labels: labels(names, &caller),
+                value: num(count),
+                buckets: None,
+            });
+        }
         durations.samples.push(Sample {
-            labels: vec![row.endpoint, row.tool],
+            labels: labels(vec![endpoint, tool], &caller),
             value: seconds(row.sum_time),
-            buckets,
+            buckets: Some(histogram(&BUCKETS_US, &row.buckets)),
         });
     }
     let mut inflight = Family::new(
@@ -173,39 +214,60 @@ fn calls(deps: &OpsDeps) -> Vec<Family> {
         Gauge,
         "connection",
         "",
-        &["endpoint"],
+        LIVE_LABELS[form],
         "Tool calls that run now.",
     );
-    let mut running = std::collections::BTreeMap::<String, u64>::new();
+    let mut running = BTreeMap::<(String, String), u64>::new();
     for call in deps.book.live() {
-        *running.entry(call.endpoint).or_default() += 1;
+        let caller = if with_caller { call.caller } else { String::new() };
+        *running.entry((call.endpoint, caller)).or_default() += 1;
     }
-    for (endpoint, count) in &running {
-        inflight.add([endpoint], num(*count));
+    for ((endpoint, caller), count) in running {
+        let labels = labels(vec![endpoint], &caller);
+        inflight.samples.push(Sample { labels, value: num(count), buckets: None });
     }
+    vec![requests, durations, inflight]
+}
+
+/// A histogram's count and cumulative counts by upper end in seconds.
+fn histogram(ends_us: &[u64], buckets: &[u64]) -> (u64, Vec<(f64, u64)>) {
+    let mut seen = 0;
+    let ends = ends_us.iter().zip(buckets).map(|(end, count)| {
+        seen += count;
+        (seconds(*end), seen)
+    });
+    (buckets.iter().sum(), ends.collect())
+}
+
+fn connections(deps: &OpsDeps, listener_up: Option<bool>) -> Vec<Family> {
+    use MetricKind::{Counter, Gauge};
     let mut auth = Family::new(
         "proxysql_mcp_auth_failures_total",
         Counter,
         "connection",
         "",
-        &["endpoint"],
+        &["endpoint", "reason"],
         "Requests without a valid token.",
     );
-    for (endpoint, count) in deps.book.auth_failures() {
-        auth.add([&endpoint], num(count));
+    for (endpoint, reason, count) in deps.book.auth_failures() {
+        auth.add([&endpoint, reason], num(count));
     }
     let (connections, created, refused) = deps.book.totals();
+    let (waiting, dropped) = deps.stats.events_waiting();
     let gauge = |name, kind, help| Family::new(name, kind, "connection", "", &[], help);
-    vec![
-        requests,
-        durations,
-        inflight,
+    let mut all = vec![
         auth,
         gauge("proxysql_mcp_client_connections", Gauge, "Client connections now.").with([], num(connections)),
         gauge("proxysql_mcp_client_connections_total", Counter, "Client connections since start.")
             .with([], num(created)),
         gauge("proxysql_mcp_refused_requests_total", Counter, "Requests refused before they reached a tool.")
             .with([], num(refused)),
+        gauge("proxysql_mcp_rate_limited_total", Counter, "Requests of tokens that had used up their rate.")
+            .with([], num(deps.book.rate_limited_total())),
+        gauge("proxysql_mcp_query_events", Gauge, "Statement events that wait for a flush.")
+            .with([], num(waiting as u64)),
+        gauge("proxysql_mcp_query_events_dropped_total", Counter, "Statement events lost to a full buffer.")
+            .with([], num(dropped)),
         Family::new(
             "proxysql_mcp_uptime_seconds",
             Gauge,
@@ -215,7 +277,12 @@ fn calls(deps: &OpsDeps) -> Vec<Family> {
             "Time since the server started.",
         )
         .with([], num(deps.book.uptime().0)),
-    ]
+    ];
+    if let Some(up) = listener_up {
+        let family = gauge("proxysql_mcp_listener_up", Gauge, "Whether the listener accepts connections.");
+        all.push(family.with([], num(u64::from(up))));
+    }
+    all
 }
 
 fn statements(deps: &OpsDeps) -> Vec<Family> {
@@ -248,11 +315,14 @@ fn statements(deps: &OpsDeps) -> Vec<Family> {
         Counter,
         "query",
         "",
-        &["rule_id"],
-        "Matches of query rules.",
+        &["rule_id", "action"],
+        "Matches of query rules; action is what the rule does first of all.",
     );
-    for rule in gateway.rules().hits() {
-        hits.add([&rule.rule_id.to_string()], num(rule.hits));
+    let rules = gateway.rules();
+    let configs = rules.configs();
+    for rule in rules.hits() {
+        let config = configs.iter().find(|config| config.rule_id == rule.rule_id);
+        hits.add([&rule.rule_id.to_string(), config.map_or("none", action)], num(rule.hits));
     }
     let mut refusals = Family::new(
         "proxysql_mcp_gate_refusals_total",
@@ -262,8 +332,12 @@ fn statements(deps: &OpsDeps) -> Vec<Family> {
         &["construct"],
         "Refusals of the read-only gate.",
     );
+    let mut classes = BTreeMap::<String, u64>::new();
     for (construct, count) in gateway.statistics().constructs() {
-        refusals.add([&construct], num(count));
+        *classes.entry(class(&construct).to_owned()).or_default() += count;
+    }
+    for (construct, count) in &classes {
+        refusals.add([construct], num(*count));
     }
     let mut errors = Family::new(
         "proxysql_mcp_backend_errors_total",
@@ -273,22 +347,63 @@ fn statements(deps: &OpsDeps) -> Vec<Family> {
         &["target", "code"],
         "Errors of backends by errno or SQLSTATE.",
     );
-    let mut by_code = std::collections::BTreeMap::<(String, String), u64>::new();
-    for error in gateway.statistics().errors() {
-        let code =
-            error.sqlstate.or(error.errno.map(|n| n.to_string())).unwrap_or_else(|| "unavailable".into());
-        *by_code.entry((error.target_id, code)).or_default() += error.count_star;
-    }
-    for ((target, code), count) in &by_code {
-        errors.add([target, code], num(*count));
+    for (target, code, count) in gateway.statistics().error_totals() {
+        errors.add([&target, &code], num(count));
     }
     let rows = Family::new("proxysql_mcp_rows_total", Counter, "query", "", &[], "Rows given to callers.")
         .with([], num(counters.rows));
     vec![outcomes, rows, hits, refusals, errors]
 }
 
+/// What a rule does first of all; one word of a fixed set.
+fn action(rule: &RuleConfig) -> &'static str {
+    match rule {
+        RuleConfig { ok_msg: Some(_), .. } => "answer",
+        RuleConfig { error_msg: Some(_), .. } => "block",
+        RuleConfig { replace_pattern: Some(_), .. } => "rewrite",
+        RuleConfig { timeout_ms: Some(_), .. } => "timeout",
+        RuleConfig { cache_ttl_ms: Some(_), .. } => "cache",
+        RuleConfig { log: Some(_), .. } => "log",
+        _ => "none",
+    }
+}
+
+/// A construct without the names that callers choose.
+fn class(construct: &str) -> &str {
+    ["the function", "the object"].into_iter().find(|class| construct.starts_with(class)).unwrap_or(construct)
+}
+
+fn harvests(deps: &OpsDeps) -> Vec<Family> {
+    use MetricKind::Gauge;
+    let mut took = Family::new(
+        "proxysql_mcp_harvest_seconds",
+        Gauge,
+        "query",
+        "seconds",
+        &["target", "status"],
+        "Duration of the latest harvest of a target that ended so.",
+    );
+    let mut objects = Family::new(
+        "proxysql_mcp_harvest_objects",
+        Gauge,
+        "query",
+        "",
+        &["target", "type"],
+        "Objects of the latest harvest of a target.",
+    );
+    for figures in deps.stats.harvests() {
+        for (status, time_s) in &figures.seconds {
+            took.add([&figures.target_id, status], num(u64::try_from(*time_s).unwrap_or(0)));
+        }
+        for (kind, count) in &figures.objects {
+            objects.add([&figures.target_id, kind], num(*count));
+        }
+    }
+    vec![took, objects]
+}
+
 fn pools(deps: &OpsDeps) -> Vec<Family> {
-    use MetricKind::{Counter, Gauge};
+    use MetricKind::{Gauge, Histogram};
     let mut connections = Family::new(
         "proxysql_mcp_pool_connections",
         Gauge,
@@ -298,8 +413,8 @@ fn pools(deps: &OpsDeps) -> Vec<Family> {
         "Connections of the pools: used and free.",
     );
     let mut wait = Family::new(
-        "proxysql_mcp_pool_wait_seconds_total",
-        Counter,
+        "proxysql_mcp_pool_wait_seconds",
+        Histogram,
         "connection",
         "seconds",
         &["target"],
@@ -310,7 +425,11 @@ fn pools(deps: &OpsDeps) -> Vec<Family> {
             connections.add([&target, &backend.backend, "used"], num(backend.conn_used as u64));
             connections.add([&target, &backend.backend, "free"], num(backend.conn_free as u64));
         }
-        wait.add([&target], seconds(totals.wait_us));
+        wait.samples.push(Sample {
+            labels: vec![target],
+            value: seconds(totals.wait_us),
+            buckets: Some(histogram(&WAIT_BUCKETS_US, &totals.wait_buckets)),
+        });
     }
     let mut accounts = Family::new(
         "proxysql_mcp_account_findings",

@@ -149,8 +149,8 @@ fn metrics_agree_in_every_form() {
     let desk = Desk::new();
     let cx = CallContext::new(Caller::new("alice", Scope::Read), "/mcp/query");
     for code in [None, None, Some("NOT_FOUND")] {
-        let live = desk.book.begin(&cx, "run_sql_readonly");
-        desk.book.finish(&cx, "run_sql_readonly", Duration::from_millis(2), code);
+        let live = desk.book.begin(&cx, "run_sql_readonly", ("shop", "main"));
+        desk.book.finish(&cx, "run_sql_readonly", "main", Duration::from_millis(2), code);
         drop(live);
     }
     desk.shop.call("run_sql_readonly", json!({"sql": COUNT}));
@@ -185,7 +185,7 @@ fn statements_clients_and_health_are_shown_as_they_are() {
     let desk = Desk::new();
     desk.shop.call("run_sql_readonly", json!({"sql": COUNT}));
     let cx = CallContext::new(Caller::new("alice", Scope::Read), "/mcp/query");
-    let live = desk.book.begin(&cx, "run_sql_readonly");
+    let live = desk.book.begin(&cx, "run_sql_readonly", ("shop", "main"));
     let shown = desk.call("show_connections", json!({}));
     assert_eq!(
         (&shown["connections"][0]["current"], &shown["connections"][0]["caller"]),
