@@ -1,19 +1,18 @@
 //! What the account may do beyond reading; it changes nothing and decides nothing.
 
 use harvest::{AccountFinding, HarvestResult};
-use postgres::Client;
+use crate::session::Session;
 
-use crate::error::from_postgres;
 
 /// Roles whose members reach beyond the rows that were granted.
 const DANGEROUS_ROLES: &str = "'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', \
      'pg_read_all_data', 'pg_write_all_data', 'pg_signal_backend', 'pg_checkpoint', 'pg_maintain', 'pg_create_subscription'";
 
-pub(crate) fn examine(client: &mut Client) -> HarvestResult<Vec<AccountFinding>> {
+pub(crate) fn examine(session: &mut Session) -> HarvestResult<Vec<AccountFinding>> {
     let mut findings = Vec::new();
     let sql = "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls \
                FROM pg_catalog.pg_roles WHERE rolname = current_user";
-    let row = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?;
+    let row = session.query_one(sql, &[])?;
     let attributes = [
         ("superuser", "the account is a superuser", true),
         ("createrole", "the account may create roles", true),
@@ -22,7 +21,7 @@ pub(crate) fn examine(client: &mut Client) -> HarvestResult<Vec<AccountFinding>>
         ("bypassrls", "the account passes row-level security", true),
     ];
     for (index, (code, text, dangerous)) in attributes.into_iter().enumerate() {
-        if row.get::<_, bool>(index) {
+        if row.get::<bool>(index) {
             findings.push(finding(code, text.to_owned(), dangerous));
         }
     }
@@ -35,7 +34,7 @@ pub(crate) fn examine(client: &mut Client) -> HarvestResult<Vec<AccountFinding>>
         "SELECT rolname::text FROM pg_catalog.pg_roles WHERE (rolname IN ({DANGEROUS_ROLES}) OR rolsuper) \
          AND pg_catalog.pg_has_role(current_user, oid, 'MEMBER') ORDER BY 1"
     );
-    for row in client.query(&sql, &[]).map_err(|e| from_postgres(&e))? {
+    for row in session.query(&sql, &[])? {
         let role: String = row.get(0);
         findings.push(finding("role_membership", format!("the account is a member of {role}"), true));
     }
@@ -43,17 +42,17 @@ pub(crate) fn examine(client: &mut Client) -> HarvestResult<Vec<AccountFinding>>
                WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
                AND n.nspname NOT LIKE 'pg\\_t%' \
                AND pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')";
-    let mut writable: i64 = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?.get(0);
+    let mut writable: i64 = session.query_one(sql, &[])?.get(0);
     if writable == 0 {
         let sql = "SELECT pg_catalog.count(DISTINCT attrelid) FROM pg_catalog.pg_attribute WHERE attacl IS NOT NULL AND attnum > 0 \
                    AND pg_catalog.has_column_privilege(attrelid, attnum, 'INSERT, UPDATE')";
-        writable = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?.get(0);
+        writable = session.query_one(sql, &[])?.get(0);
     }
     if writable > 0 {
         findings.push(finding("write_grants", format!("the account may write to {writable} tables"), true));
     }
     let sql = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')";
-    if client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?.get(0) {
+    if session.query_one(sql, &[])?.get(0) {
         findings.push(finding(
             "create_schema",
             "the account may create schemas in the database".to_owned(),

@@ -3,40 +3,38 @@
 use harvest::{
     AdminCache, AdminConnection, AdminList, AdminRow, HarvestCode, HarvestError, HarvestResult, lacks,
 };
-use postgres::Client;
 
-use crate::error::from_postgres;
+use crate::session::{Row, Session};
 
 /// Longest run of one list, in milliseconds.
 const LIST_TIMEOUT_MS: u64 = 5_000;
 
 pub(crate) struct PostgresAdmin {
-    client: Client,
+    session: Session,
     session_id: i32,
 }
 
 impl PostgresAdmin {
-    pub(crate) fn open(mut client: Client) -> HarvestResult<Self> {
+    pub(crate) fn open(mut session: Session) -> HarvestResult<Self> {
         let pin = format!(
             "SET statement_timeout = {LIST_TIMEOUT_MS}; SET lock_timeout = 2000; SET search_path = pg_catalog"
         );
-        client.batch_execute(&pin).map_err(|e| from_postgres(&e))?;
-        let row = client.query_one("SELECT pg_backend_pid()", &[]).map_err(|e| from_postgres(&e))?;
-        Ok(Self { client, session_id: row.get(0) })
+        session.batch(&pin)?;
+        let row = session.query_one("SELECT pg_backend_pid()", &[])?;
+        Ok(Self { session, session_id: row.get(0) })
     }
 
     fn rows(&mut self, sql: &str, rows_max: usize, grant: &str) -> HarvestResult<Vec<AdminRow>> {
         let limit = rows_max.saturating_add(1);
         let sql = format!("SELECT row_to_json(q)::text FROM ({sql}) q LIMIT {limit}");
-        let rows = self.client.query(&sql, &[]).map_err(|e| {
-            let mut error = from_postgres(&e);
+        let rows = self.session.query(&sql, &[]).map_err(|mut error| {
             if error.code != HarvestCode::PermissionDenied {
                 return error;
             }
             error.message = format!("the account lacks a privilege: grant {grant}");
             error.with("by", "backend").with("grant", grant)
         })?;
-        let parse = |row: &postgres::Row| {
+        let parse = |row: &Row| {
             let text: String = row.get(0);
             serde_json::from_str(&text)
                 .map_err(|e| HarvestError::new(HarvestCode::Internal, format!("a row is no JSON: {e}")))

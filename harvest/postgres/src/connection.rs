@@ -1,98 +1,144 @@
 //! One PostgreSQL session: read-only transactions with server-side limits, always rolled back; it does not judge statements.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harvest::{
-    AccountFinding, CheckedStatement, Column, Connection, Dialect, Flow, HarvestCode, HarvestError,
+    AccountFinding, CheckedStatement, Column, ConnectParams, Connection, Dialect, HarvestCode, HarvestError,
     HarvestResult, Interrupt, Limits, MetadataRequest, MetadataSnapshot, MetadataWatch, RowSink, ServerInfo,
-    StatementKind, Value,
+    Value,
 };
-use postgres::fallible_iterator::FallibleIterator;
-use postgres::types::{Format, IsNull, ToSql, Type};
-use postgres::{Client, Statement};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::decode::Cell;
 use crate::dialect::{PostgresDialect, quote};
-use crate::error::from_postgres;
 use crate::interrupt::CancelHandle;
-use crate::types::{self, Reading};
+use crate::session::{Session, columns_of};
+use crate::startup::{self, Address};
+use crate::statement::{self, End, Shape, Shapes};
+use crate::wire::lost;
 use crate::{account, metadata};
 
-/// Longest wait for a lock, in milliseconds: reading takes weak locks only, so a longer wait means DDL at work.
-const LOCK_TIMEOUT_MS: u64 = 2_000;
-/// The server ends a transaction that we forgot after this long, in milliseconds.
-const IDLE_TIMEOUT_MS: u64 = 60_000;
+/// The server ends a transaction that waits for a lock for two seconds: reading takes weak locks only, so a longer wait
+/// means DDL at work. It ends one that we forgot after a minute. The other settings are what the gate and the row reader
+/// rely on; `$1` is the search path, `$2` the time limit in milliseconds. After this query the server refuses to make the
+/// transaction writable.
+const PIN: &str = "SELECT pg_catalog.set_config('statement_timeout', $2, true), \
+    pg_catalog.set_config('lock_timeout', '2000', true), \
+    pg_catalog.set_config('idle_in_transaction_session_timeout', '60000', true), \
+    pg_catalog.set_config('search_path', $1, true), \
+    pg_catalog.set_config('standard_conforming_strings', 'on', true), \
+    pg_catalog.set_config('datestyle', 'ISO', true), \
+    pg_catalog.set_config('intervalstyle', 'iso_8601', true)";
 /// Longest wait for an answer to a ping, in milliseconds.
 const PING_TIMEOUT_MS: u64 = 2_000;
+/// Longest run of statements of our own, in milliseconds.
+const OWN_TIMEOUT_MS: u64 = 5_000;
 
 pub(crate) struct PostgresConnection {
-    client: Client,
+    session: Session,
     server: ServerInfo,
     /// Schemas searched after `pg_catalog`, quoted and joined.
     search_path: String,
     cancel: Arc<CancelHandle>,
+    shapes: Shapes,
+    /// Answers to ROLLBACK and DISCARD ALL that are on their way.
+    pending: usize,
+    /// Whether something ran that is not rolled back and discarded yet.
+    dirty: bool,
 }
 
 impl PostgresConnection {
-    pub(crate) fn open(mut client: Client, tls: Option<Arc<MakeRustlsConnect>>) -> HarvestResult<Self> {
+    pub(crate) fn open(params: &ConnectParams) -> HarvestResult<Self> {
+        let address = Address::of(params)?;
+        let opened = startup::open(params, &address)?;
+        let mut session = Session::new(opened.wire);
         let sql = "SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_schemas(false)::pg_catalog.text[]";
-        let row = client.query_one(sql, &[]).map_err(|e| from_postgres(&e))?;
+        let row = session.query_one(sql, &[])?;
         let (version, schemas): (String, Vec<String>) = (row.get(0), row.get(1));
         let default = schemas.first().cloned().unwrap_or_else(|| "public".to_owned());
         let quoted: Vec<String> = schemas.iter().map(|s| quote(s)).collect();
-        let cancel = Arc::new(CancelHandle::new(client.cancel_token(), tls));
-        Ok(Self { client, server: ServerInfo::new(version, default), search_path: quoted.join(", "), cancel })
-    }
-
-    /// Opens the read-only transaction and pins every setting that the gate or the row reader relies on.
-    ///
-    /// `pg_catalog` comes first in the search path, so that no object of the same name can stand in for a built-in.
-    fn begin(&mut self, schema: Option<&str>, timeout_ms: u64, isolation: &str) -> HarvestResult<()> {
-        let path = match schema {
-            Some(schema) => quote(schema),
-            None => self.search_path.clone(),
-        };
-        let mut sql = format!("BEGIN {isolation} READ ONLY; SET LOCAL statement_timeout = {timeout_ms}; ");
-        let _ = write!(sql, "SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; ");
-        let _ = write!(sql, "SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}; ");
-        let _ = write!(
-            sql,
-            "SET LOCAL search_path = pg_catalog{}{path}; ",
-            if path.is_empty() { "" } else { ", " }
-        );
-        sql.push_str("SET LOCAL standard_conforming_strings = on; SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = iso_8601");
-        self.client.batch_execute(&sql).map_err(|e| {
-            let error = from_postgres(&e);
-            let _ = self.client.batch_execute("ROLLBACK");
-            error
+        let cancel = CancelHandle::new(address, opened.process_id, opened.secret, opened.handle);
+        Ok(Self {
+            session,
+            server: ServerInfo::new(version, default),
+            search_path: quoted.join(", "),
+            cancel: Arc::new(cancel),
+            shapes: Shapes::default(),
+            pending: 0,
+            dirty: false,
         })
     }
 
-    fn rollback(&mut self) -> HarvestResult<()> {
-        self.client.batch_execute("ROLLBACK").map_err(|e| from_postgres(&e).broken())
+    /// The search path of a statement: `pg_catalog` comes first, so that no object of the same name can stand in for a
+    /// built-in.
+    fn path(&self, schema: Option<&str>) -> String {
+        let path = schema.map_or_else(|| self.search_path.clone(), quote);
+        format!("pg_catalog{}{path}", if path.is_empty() { "" } else { ", " })
     }
 
-    /// Runs `work` inside a read-only transaction that is rolled back whatever happens.
-    fn in_transaction<T>(
+    /// Adds what opens the read-only transaction and pins its settings. Nothing that follows up to the next Sync runs
+    /// unless all of this succeeds: the server skips it.
+    fn put_begin(&mut self, begin: &str, path: &str, timeout_ms: u64) -> HarvestResult<()> {
+        self.settle()?;
+        self.dirty = true;
+        self.session.put_parse("", begin)?;
+        self.session.put_execute("", false, |out| out.extend_from_slice(&[0, 0]), &[]);
+        self.session.put_parse("", PIN)?;
+        let params = [Value::Text(path.to_owned()), Value::Text(timeout_ms.to_string())];
+        let params = statement::parameters(&params)?;
+        self.session.put_execute("", false, |out| out.extend_from_slice(&params), &[]);
+        Ok(())
+    }
+
+    /// Adds what ends the transaction and returns the session to its initial state; nobody waits for the answers.
+    fn put_end(&mut self) {
+        self.session.put_query("ROLLBACK");
+        self.session.put_query("DISCARD ALL");
+    }
+
+    fn send_end(&mut self) -> HarvestResult<()> {
+        self.put_end();
+        self.session.wire.send()?;
+        (self.pending, self.dirty) = (2, false);
+        Ok(())
+    }
+
+    /// Waits until the transaction before is rolled back and the session reset.
+    fn settle(&mut self) -> HarvestResult<()> {
+        if self.dirty {
+            self.send_end()?;
+        }
+        let mut failed = self.answers()?;
+        if failed.is_some() {
+            // A cancel request may have hit one of the two.
+            self.send_end()?;
+            failed = self.answers()?;
+        }
+        failed.map_or(Ok(()), |error| Err(error.broken()))
+    }
+
+    fn answers(&mut self) -> HarvestResult<Option<HarvestError>> {
+        let mut failed = None;
+        while self.pending > 0 {
+            self.pending -= 1;
+            let answer = self.session.until_ready()?;
+            failed = failed.or(answer);
+        }
+        Ok(failed)
+    }
+
+    /// Runs `work` and says of its error whether time, a cancel request or something else was its cause.
+    fn watched<T>(
         &mut self,
-        schema: Option<&str>,
         timeout_ms: u64,
-        isolation: &str,
         work: impl FnOnce(&mut Self) -> HarvestResult<T>,
     ) -> HarvestResult<T> {
         self.cancel.begin();
         let started = Instant::now();
-        let result = self.begin(schema, timeout_ms, isolation).and_then(|()| {
-            let result = work(self);
-            match self.rollback() {
-                Ok(()) => result,
-                Err(error) => Err(result.err().unwrap_or(error).broken()),
-            }
-        });
+        let mut result = work(self);
+        if self.dirty && !result.as_ref().is_err_and(|error| error.connection_broken) {
+            let ended = self.send_end();
+            result = result.and_then(|value| ended.map(|()| value));
+        }
         let interrupted = self.cancel.end();
         let timed_out = timeout_ms > 0 && started.elapsed() >= Duration::from_millis(timeout_ms);
         result.map_err(|error| {
@@ -109,145 +155,145 @@ impl PostgresConnection {
         })
     }
 
-    /// Prepares the statement; columns that have no plain binary form are cast to text by the server itself.
-    fn prepare(&mut self, statement: &CheckedStatement) -> HarvestResult<(Statement, Vec<Column>)> {
-        let prepared = self.client.prepare(&statement.sql).map_err(|e| from_postgres(&e))?;
-        let read: Vec<(Column, Reading)> =
-            prepared.columns().iter().map(|c| types::column(c.name(), c.type_())).collect();
-        let plain = read.iter().all(|(_, reading)| *reading == Reading::Binary);
-        let columns = read.iter().map(|(column, _)| column.clone()).collect();
-        if plain || statement.kind != StatementKind::Select {
-            return Ok((prepared, columns));
+    /// Runs `work` inside a read-only transaction that is rolled back whatever happens.
+    fn in_transaction<T>(
+        &mut self,
+        schema: Option<&str>,
+        timeout_ms: u64,
+        begin: &str,
+        work: impl FnOnce(&mut Session) -> HarvestResult<T>,
+    ) -> HarvestResult<T> {
+        let path = self.path(schema);
+        self.watched(timeout_ms, |this| {
+            this.put_begin(begin, &path, timeout_ms)?;
+            this.session.put_sync();
+            this.session.wire.send()?;
+            if let Some(error) = this.session.until_ready()? {
+                return Err(error);
+            }
+            work(&mut this.session)
+        })
+    }
+
+    /// Opens the transaction, prepares the statement and learns its columns, in one round trip.
+    fn prepare(
+        &mut self,
+        statement: &CheckedStatement,
+        path: &str,
+        timeout_ms: u64,
+    ) -> HarvestResult<Arc<Shape>> {
+        self.put_begin("BEGIN READ ONLY", path, timeout_ms)?;
+        self.session.put_parse("", &statement.sql)?;
+        self.session.put_describe("");
+        self.session.put_sync();
+        self.session.wire.send()?;
+        let described = self.session.described()?;
+        let mut shape = Shape::of(&mut self.session, described, statement.kind)?;
+        if let Some(sql) = shape.cast(statement) {
+            self.session.put_parse("", &sql)?;
+            self.session.put_describe("");
+            self.session.put_sync();
+            self.session.wire.send()?;
+            let described = self.session.described()?;
+            shape.cast_to(&mut self.session, &described)?;
         }
-        let casts: Vec<String> = read
-            .iter()
-            .enumerate()
-            .map(|(index, (_, reading))| match reading {
-                Reading::Binary => format!("c{index}"),
-                Reading::CastText => format!("c{index}::pg_catalog.text"),
-                Reading::CastTextArray => format!("c{index}::pg_catalog.text[]"),
-                Reading::CastNumeric => format!("c{index}::pg_catalog.numeric"),
-            })
-            .collect();
-        let names: Vec<String> = (0..read.len()).map(|index| format!("c{index}")).collect();
-        let sql =
-            format!("SELECT {} FROM ({}\n) AS q({})", casts.join(", "), statement.sql, names.join(", "));
-        let wrapped = self.client.prepare(&sql).map_err(|e| from_postgres(&e))?;
-        Ok((wrapped, columns))
+        Ok(Arc::new(shape))
     }
 
     fn stream(
         &mut self,
         statement: &CheckedStatement,
         params: &[Value],
-        cell_bytes_max: usize,
+        path: &str,
+        limits: &Limits,
         sink: &mut dyn RowSink,
     ) -> HarvestResult<()> {
-        let (prepared, columns) = self.prepare(statement)?;
-        if prepared.params().len() != params.len() {
-            let message = format!(
-                "the statement has {} parameters, {} were given",
-                prepared.params().len(),
-                params.len()
-            );
-            return Err(HarvestError::new(HarvestCode::InvalidArgument, message).with("argument", "params"));
-        }
-        sink.columns(&columns)?;
-        let cancel = Arc::clone(&self.cancel);
-        let mut rows =
-            self.client.query_raw(&prepared, params.iter().map(TextParam)).map_err(|e| from_postgres(&e))?;
-        while let Some(row) = rows.next().map_err(|e| from_postgres(&e))? {
-            let mut values = Vec::with_capacity(columns.len());
-            for (index, column) in columns.iter().enumerate() {
-                let Cell(value) = row.try_get(index).map_err(|e| unreadable(column, &e))?;
-                values.push(cut(value, cell_bytes_max));
+        let bound = statement::parameters(params)?;
+        let key = self.shapes.key(&statement.sql, path);
+        if let Some(shape) = self.shapes.get(key)
+            && shape.described.params.len() == params.len()
+        {
+            if self.start_known(statement, &bound, path, limits.timeout_ms, &shape)? {
+                return self.rows(&shape, limits.cell_bytes_max, sink);
             }
-            if sink.row(values)? == Flow::Stop {
-                // More rows may be on their way: the server is told to stop, what is left is drained and dropped.
-                if rows.next().is_ok_and(|row| row.is_some()) {
-                    cancel.send();
-                    while rows.next().is_ok_and(|row| row.is_some()) {}
-                }
-                break;
-            }
+            // A table has changed: the statement starts again, and nothing of it was read.
+            self.shapes.forget(key);
         }
+        let shape = self.prepare(statement, path, limits.timeout_ms)?;
+        statement::check_params(&shape, params.len())?;
+        sink.columns(&shape.columns)?;
+        self.session.put_execute("", false, |out| out.extend_from_slice(&bound), &shape.formats());
+        self.session.put_sync();
+        self.send_end()?;
+        self.read(&shape, limits.cell_bytes_max, sink)?;
+        self.shapes.keep(key, &shape);
         Ok(())
     }
-}
 
-fn unreadable(column: &Column, error: &postgres::Error) -> HarvestError {
-    let message = format!(
-        "column {:?} of type {} cannot be read: cast it to text ({error})",
-        column.name, column.native_type
-    );
-    HarvestError::new(HarvestCode::FailedPrecondition, message)
-}
-
-/// Cuts a long text or byte cell at a character boundary.
-fn cut(value: Value, cell_bytes_max: usize) -> Value {
-    match value {
-        Value::Text(mut text) if text.len() > cell_bytes_max => {
-            let end = (0..=cell_bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-            text.truncate(end);
-            text.shrink_to_fit();
-            Value::Text(text)
-        }
-        Value::Bytes(mut bytes) if bytes.len() > cell_bytes_max => {
-            bytes.truncate(cell_bytes_max);
-            bytes.shrink_to_fit();
-            Value::Bytes(bytes)
-        }
-        other => other,
-    }
-}
-
-/// A parameter in the server's text form, so that the server gives it the type that the statement wants.
-#[derive(Debug)]
-struct TextParam<'a>(&'a Value);
-
-impl ToSql for TextParam<'_> {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut postgres::types::private::BytesMut,
-    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let text = match self.0 {
-            Value::Null => return Ok(IsNull::Yes),
-            Value::Bool(value) => value.to_string(),
-            Value::Int(value) => value.to_string(),
-            Value::UInt(value) => value.to_string(),
-            Value::Float(value) => value.to_string(),
-            Value::Json(value) => value.to_string(),
-            Value::Decimal(text)
-            | Value::Text(text)
-            | Value::Date(text)
-            | Value::Time(text)
-            | Value::DateTime(text)
-            | Value::TimestampTz(text)
-            | Value::Interval(text)
-            | Value::Uuid(text) => text.clone(),
-            Value::Bytes(bytes) => bytes.iter().fold(String::from("\\x"), |mut hex, b| {
-                let _ = write!(hex, "{b:02x}");
-                hex
-            }),
-            Value::Array(_) => return Err("arrays cannot be bound: pass the array's text form".into()),
+    /// Starts a statement whose columns are known, in one round trip from BEGIN to ROLLBACK; `false` if they are other ones
+    /// by now.
+    fn start_known(
+        &mut self,
+        statement: &CheckedStatement,
+        bound: &[u8],
+        path: &str,
+        timeout_ms: u64,
+        shape: &Shape,
+    ) -> HarvestResult<bool> {
+        self.put_begin("BEGIN READ ONLY", path, timeout_ms)?;
+        self.session.put_parse("", &statement.sql)?;
+        self.session.put_describe("");
+        self.session.put_execute("", false, |out| out.extend_from_slice(bound), &[1]);
+        self.session.put_sync();
+        self.send_end()?;
+        let columns = loop {
+            let frame = self.session.wire.next(false)?;
+            match frame.tag {
+                b'T' => break columns_of(self.session.wire.body(frame))?,
+                b'n' => break Vec::new(),
+                b'E' => {
+                    let error = self.session.error_of(frame);
+                    if !error.connection_broken {
+                        self.session.until_ready()?;
+                    }
+                    return Err(error);
+                }
+                b'Z' => return Err(lost()),
+                _ => {}
+            }
         };
-        if text.contains('\0') {
-            return Err("a parameter must not hold a NUL character".into());
+        if columns == shape.described.columns {
+            return Ok(true);
         }
-        out.extend_from_slice(text.as_bytes());
-        Ok(IsNull::No)
+        self.session.until_ready()?;
+        self.settle()?;
+        Ok(false)
     }
 
-    fn accepts(_: &Type) -> bool {
-        true
+    fn rows(&mut self, shape: &Shape, cell_bytes_max: usize, sink: &mut dyn RowSink) -> HarvestResult<()> {
+        if let Err(error) = sink.columns(&shape.columns) {
+            self.session.until_ready()?;
+            return Err(error);
+        }
+        self.read(shape, cell_bytes_max, sink)
     }
 
-    fn encode_format(&self, _: &Type) -> Format {
-        Format::Text
+    fn read(&mut self, shape: &Shape, cell_bytes_max: usize, sink: &mut dyn RowSink) -> HarvestResult<()> {
+        let cancel = Arc::clone(&self.cancel);
+        let (end, result) =
+            statement::rows(&mut self.session, shape, cell_bytes_max, sink, &|| cancel.send())?;
+        if matches!(end, End::Cut) {
+            self.settle()?;
+        }
+        result
     }
+}
 
-    postgres::types::to_sql_checked!();
+impl Drop for PostgresConnection {
+    fn drop(&mut self) {
+        self.session.wire.put(b'X', |_| {});
+        let _ = self.session.wire.send();
+    }
 }
 
 impl Connection for PostgresConnection {
@@ -271,14 +317,15 @@ impl Connection for PostgresConnection {
         limits: &Limits,
         sink: &mut dyn RowSink,
     ) -> HarvestResult<()> {
-        let cell_bytes_max = limits.cell_bytes_max;
-        self.in_transaction(schema, limits.timeout_ms, "", |this| {
-            this.stream(statement, params, cell_bytes_max, sink)
-        })
+        let path = self.path(schema);
+        self.watched(limits.timeout_ms, |this| this.stream(statement, params, &path, limits, sink))
     }
 
     fn validate(&mut self, statement: &CheckedStatement, schema: Option<&str>) -> HarvestResult<Vec<Column>> {
-        self.in_transaction(schema, 5_000, "", |this| this.prepare(statement).map(|(_, columns)| columns))
+        let path = self.path(schema);
+        self.watched(OWN_TIMEOUT_MS, |this| {
+            this.prepare(statement, &path, OWN_TIMEOUT_MS).map(|shape| shape.columns.clone())
+        })
     }
 
     fn metadata(
@@ -287,20 +334,26 @@ impl Connection for PostgresConnection {
         watch: &mut dyn MetadataWatch,
     ) -> HarvestResult<MetadataSnapshot> {
         // An empty search path makes the server write every name with its schema.
-        self.in_transaction(Some("pg_catalog"), 0, "ISOLATION LEVEL REPEATABLE READ", |this| {
-            metadata::read(&mut this.client, request, watch)
-        })
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        self.in_transaction(Some("pg_catalog"), 0, begin, |session| metadata::read(session, request, watch))
     }
 
     fn examine_account(&mut self) -> HarvestResult<Vec<AccountFinding>> {
-        self.in_transaction(None, 5_000, "", |this| account::examine(&mut this.client))
+        self.in_transaction(None, OWN_TIMEOUT_MS, "BEGIN READ ONLY", account::examine)
     }
 
     fn ping(&mut self) -> HarvestResult<()> {
-        self.client.is_valid(Duration::from_millis(PING_TIMEOUT_MS)).map_err(|e| from_postgres(&e).broken())
+        let short = Duration::from_millis(PING_TIMEOUT_MS);
+        self.session.wire.stream().set_timeouts(short, short).map_err(|_| lost())?;
+        self.settle()?;
+        self.session.put_sync();
+        self.session.wire.send()?;
+        self.session.until_ready()?;
+        startup::relax(self.session.wire.stream())
     }
 
     fn reset(&mut self) -> HarvestResult<()> {
-        self.client.batch_execute("DISCARD ALL").map_err(|e| from_postgres(&e).broken())
+        self.settle()?;
+        if self.session.wire.is_dead() { Err(lost()) } else { Ok(()) }
     }
 }

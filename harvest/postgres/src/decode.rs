@@ -3,36 +3,31 @@
 use std::error::Error;
 
 use harvest::Value;
-use postgres::types::{FromSql, Kind, Type};
+use postgres_types::{Kind, Type};
+
+use crate::literal;
+use crate::types::Reading;
 
 /// Days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
 const EPOCH_DAYS: i64 = 10_957;
 const DAY_US: i64 = 86_400_000_000;
 
-type Decoded<T> = Result<T, Box<dyn Error + Sync + Send>>;
+pub(crate) type Decoded<T> = Result<T, Box<dyn Error + Sync + Send>>;
 
-/// One cell of any type that [`crate::types`] reads as binary.
-pub(crate) struct Cell(pub(crate) Value);
-
-impl<'a> FromSql<'a> for Cell {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Decoded<Self> {
-        value(ty, raw).map(Self)
-    }
-
-    fn from_sql_null(_: &Type) -> Decoded<Self> {
-        Ok(Self(Value::Null))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
+/// One cell in the form that its reading asks for.
+pub(crate) fn cell(ty: &Type, reading: Reading, raw: &[u8]) -> Decoded<Value> {
+    Ok(match reading {
+        Reading::Text => Value::Text(text(raw)),
+        Reading::TextArray(delimiter) => literal::array(&text(raw), delimiter)?,
+        Reading::Binary | Reading::CastNumeric | Reading::CastNumericArray => value(ty, raw)?,
+    })
 }
 
 fn value(ty: &Type, raw: &[u8]) -> Decoded<Value> {
     match ty.kind() {
         Kind::Domain(inner) => return value(inner, raw),
         Kind::Array(element) => return array(element, raw),
-        Kind::Enum(_) => return text(raw).map(Value::Text),
+        Kind::Enum(_) => return Ok(Value::Text(text(raw))),
         _ => {}
     }
     Ok(match *ty {
@@ -53,10 +48,10 @@ fn value(ty: &Type, raw: &[u8]) -> Decoded<Value> {
         Type::TIMESTAMPTZ => Value::TimestampTz(timestamp(i64::from_be_bytes(fixed(raw)?), "+00:00")),
         Type::INTERVAL => Value::Interval(interval(raw)?),
         Type::UUID => Value::Uuid(uuid(fixed(raw)?)),
-        Type::JSON => Value::Json(serde_json::from_slice(raw)?),
-        Type::JSONB => Value::Json(serde_json::from_slice(raw.get(1..).unwrap_or_default())?),
+        Type::JSON => json(raw),
+        Type::JSONB => json(raw.get(1..).unwrap_or_default()),
         _ if matches!(ty.name(), "geometry" | "geography") => Value::Bytes(raw.to_vec()),
-        _ => Value::Text(text(raw)?),
+        _ => Value::Text(text(raw)),
     })
 }
 
@@ -64,8 +59,14 @@ fn fixed<const N: usize>(raw: &[u8]) -> Decoded<[u8; N]> {
     raw.try_into().map_err(|_| format!("expected {N} bytes, got {}", raw.len()).into())
 }
 
-fn text(raw: &[u8]) -> Decoded<String> {
-    Ok(std::str::from_utf8(raw)?.to_owned())
+/// Text; what is no UTF-8, as databases without an encoding may hold, is shown with replacement characters.
+fn text(raw: &[u8]) -> String {
+    String::from_utf8_lossy(raw).into_owned()
+}
+
+/// A document; one that no reader here can hold, such as the number 1e400, is shown as text.
+fn json(raw: &[u8]) -> Value {
+    serde_json::from_slice(raw).map_or_else(|_| Value::Text(text(raw)), Value::Json)
 }
 
 /// The f64 that prints like the f32, so that 0.1 stays 0.1.
@@ -105,14 +106,14 @@ fn numeric(raw: &[u8]) -> Decoded<Value> {
     }
     for index in 0..=weight {
         let group = digit(index)?;
-        if index == 0 { out.push_str(&group.to_string()) } else { out.push_str(&format!("{group:04}")) }
+        if index == 0 { push_number(&mut out, u64::from(group), 1) } else { push_number(&mut out, u64::from(group), 4) }
     }
     if scale > 0 {
         out.push('.');
         let start = out.len();
         let mut index = weight + 1;
         while out.len() - start < scale {
-            out.push_str(&format!("{:04}", if index < 0 { 0 } else { digit(index)? }));
+            push_number(&mut out, if index < 0 { 0 } else { u64::from(digit(index)?) }, 4);
             index += 1;
         }
         out.truncate(start + scale);
@@ -120,8 +121,22 @@ fn numeric(raw: &[u8]) -> Decoded<Value> {
     Ok(Value::Decimal(out))
 }
 
+/// Adds a number with leading zeros up to `width` digits.
+fn push_number(out: &mut String, number: u64, width: usize) {
+    let mut digits = [b'0'; 20];
+    let (mut at, mut rest) = (digits.len(), number);
+    while rest > 0 {
+        at -= 1;
+        // The remainder is below ten.
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let from = at.min(digits.len() - width.min(digits.len()));
+    out.extend(digits[from..].iter().map(|digit| char::from(*digit)));
+}
+
 /// Civil calendar from days since 1970 (after Howard Hinnant's days algorithms); years before 1 are marked BC.
-fn civil(days: i64) -> (String, &'static str) {
+fn push_civil(out: &mut String, days: i64) -> &'static str {
     let z = days + 719_468;
     let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
     let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
@@ -130,7 +145,13 @@ fn civil(days: i64) -> (String, &'static str) {
     let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
     let year = yoe + era * 400 + i64::from(month <= 2);
     let (shown, era_mark) = if year > 0 { (year, "") } else { (1 - year, " BC") };
-    (format!("{shown:04}-{month:02}-{day:02}"), era_mark)
+    for (part, width) in [(shown, 4), (month, 2), (day, 2)] {
+        if width == 2 {
+            out.push('-');
+        }
+        push_number(out, part.unsigned_abs(), width);
+    }
+    era_mark
 }
 
 fn date(days: i32) -> String {
@@ -138,19 +159,33 @@ fn date(days: i32) -> String {
         i32::MAX => "infinity".to_owned(),
         i32::MIN => "-infinity".to_owned(),
         _ => {
-            let (date, era) = civil(i64::from(days) + EPOCH_DAYS);
-            date + era
+            let mut out = String::with_capacity(10);
+            let era = push_civil(&mut out, i64::from(days) + EPOCH_DAYS);
+            out.push_str(era);
+            out
         }
     }
 }
 
 fn time(us: i64) -> String {
-    let (seconds, fraction) = (us / 1_000_000, us % 1_000_000);
-    let mut out = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    if fraction != 0 {
-        out.push_str(format!(".{fraction:06}").trim_end_matches('0'));
-    }
+    let mut out = String::with_capacity(15);
+    push_time(&mut out, us);
     out
+}
+
+fn push_time(out: &mut String, us: i64) {
+    let us = us.unsigned_abs();
+    let (seconds, fraction) = (us / 1_000_000, us % 1_000_000);
+    push_number(out, seconds / 3_600, 2);
+    out.push(':');
+    push_number(out, seconds / 60 % 60, 2);
+    out.push(':');
+    push_number(out, seconds % 60, 2);
+    if fraction != 0 {
+        out.push('.');
+        push_number(out, fraction, 6);
+        out.truncate(out.trim_end_matches('0').len());
+    }
 }
 
 fn timetz(raw: &[u8]) -> Decoded<String> {
@@ -169,8 +204,13 @@ fn timestamp(us: i64, zone: &str) -> String {
         i64::MAX => "infinity".to_owned(),
         i64::MIN => "-infinity".to_owned(),
         _ => {
-            let (date, era) = civil(us.div_euclid(DAY_US) + EPOCH_DAYS);
-            format!("{date}T{}{zone}{era}", time(us.rem_euclid(DAY_US)))
+            let mut out = String::with_capacity(32);
+            let era = push_civil(&mut out, us.div_euclid(DAY_US) + EPOCH_DAYS);
+            out.push('T');
+            push_time(&mut out, us.rem_euclid(DAY_US));
+            out.push_str(zone);
+            out.push_str(era);
+            out
         }
     }
 }
@@ -218,8 +258,16 @@ fn interval(raw: &[u8]) -> Decoded<String> {
 }
 
 fn uuid(bytes: [u8; 16]) -> String {
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(36);
+    for (at, byte) in bytes.into_iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        out.push(char::from(HEX[usize::from(byte >> 4)]));
+        out.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    out
 }
 
 /// Dimensions, then the elements in row order; several dimensions become nested arrays.

@@ -1,30 +1,40 @@
 //! Server errors as typed codes; messages never carry hosts, users or credentials.
 
 use harvest::{HarvestCode, HarvestError};
-use postgres::error::{DbError, ErrorPosition};
 
-/// The innermost cause, in words.
-pub(crate) fn root_cause(error: &postgres::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
+use crate::wire::Body;
+
+/// The fields of an error frame that are used here.
+#[derive(Debug, Default)]
+pub(crate) struct ServerError {
+    pub(crate) state: String,
+    pub(crate) message: String,
+    hint: String,
+    position: Option<u32>,
+}
+
+impl ServerError {
+    /// Reads the body of an error frame as far as it can be read.
+    pub(crate) fn read(body: &[u8]) -> Self {
+        let mut body = Body(body);
+        let mut error = Self::default();
+        while let Ok(field) = body.u8() {
+            let Ok(text) = body.text() else { break };
+            match field {
+                b'C' => text.clone_into(&mut error.state),
+                b'M' => text.clone_into(&mut error.message),
+                b'H' => text.clone_into(&mut error.hint),
+                b'P' => error.position = text.parse().ok(),
+                _ => {}
+            }
+        }
+        error
     }
-    cause.to_string()
 }
 
 /// Maps an error by its SQLSTATE class.
-pub(crate) fn from_postgres(error: &postgres::Error) -> HarvestError {
-    match error.as_db_error() {
-        Some(db) => from_db(db),
-        None if error.is_closed() || error.to_string().contains("communicating") => {
-            HarvestError::new(HarvestCode::Unavailable, "the connection to the server was lost").broken()
-        }
-        None => HarvestError::new(HarvestCode::InvalidArgument, root_cause(error)),
-    }
-}
-
-fn from_db(db: &DbError) -> HarvestError {
-    let state = db.code().code();
+pub(crate) fn from_server(server: &ServerError) -> HarvestError {
+    let state = server.state.as_str();
     let code = match (state, state.get(..2).unwrap_or_default()) {
         ("57014", _) => HarvestCode::Cancelled,
         ("42P01" | "3F000" | "42704", _) => HarvestCode::NotFound,
@@ -36,13 +46,13 @@ fn from_db(db: &DbError) -> HarvestError {
         (_, "22" | "42" | "21" | "20" | "23" | "2B" | "44" | "P0") => HarvestCode::InvalidArgument,
         _ => HarvestCode::Internal,
     };
-    let mut message = db.message().to_owned();
-    if let Some(hint) = db.hint() {
-        message = format!("{message} ({hint})");
+    let mut message = server.message.clone();
+    if !server.hint.is_empty() {
+        message = format!("{message} ({})", server.hint);
     }
     let mut error = HarvestError::new(code, message).with("sqlstate", state);
-    if let Some(ErrorPosition::Original(position)) = db.position() {
-        error = error.with("position", *position);
+    if let Some(position) = server.position {
+        error = error.with("position", position);
     }
     if code == HarvestCode::PermissionDenied {
         error = error.with("by", "backend");

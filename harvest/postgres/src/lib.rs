@@ -2,15 +2,21 @@
 
 mod account;
 mod admin;
+mod binding;
 mod connection;
 mod decode;
 mod dialect;
 mod driver;
 mod error;
 mod interrupt;
+mod literal;
 mod metadata;
+mod session;
+mod startup;
+mod statement;
 mod tls;
 mod types;
+mod wire;
 
 pub use dialect::PostgresDialect;
 pub use driver::PostgresDriver;

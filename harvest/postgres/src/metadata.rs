@@ -10,10 +10,9 @@ use harvest::{
     HarvestError, HarvestResult, MetadataDepth, MetadataRequest, MetadataSnapshot, MetadataStage,
     MetadataWarning, MetadataWatch, ObjectMeta, SchemaMeta,
 };
-use postgres::types::ToSql;
-use postgres::{Client, Row};
+use postgres_types::ToSql;
 
-use crate::error::from_postgres;
+use crate::session::{Row, Session};
 
 /// Objects between two progress reports.
 const PROGRESS_EVERY: usize = 200;
@@ -23,7 +22,7 @@ pub(crate) const SCHEMA_FILTER: &str = "(($1::text[] IS NULL AND ($2 OR (n.nspna
 
 /// The state of one read.
 pub(crate) struct Reader<'a> {
-    client: &'a mut Client,
+    session: &'a mut Session,
     watch: &'a mut dyn MetadataWatch,
     schemas: Option<Vec<String>>,
     include_system: bool,
@@ -36,12 +35,12 @@ pub(crate) struct Reader<'a> {
 }
 
 pub(crate) fn read(
-    client: &mut Client,
+    session: &mut Session,
     request: &MetadataRequest,
     watch: &mut dyn MetadataWatch,
 ) -> HarvestResult<MetadataSnapshot> {
     let mut reader = Reader {
-        client,
+        session,
         watch,
         schemas: request.schemas.clone(),
         include_system: request.include_system,
@@ -80,7 +79,7 @@ impl Reader<'_> {
     /// Runs a query whose first parameters are the schema filter, the system flag and the object name.
     pub(crate) fn rows(&mut self, sql: &str) -> HarvestResult<Vec<Row>> {
         let params: [&(dyn ToSql + Sync); 3] = [&self.schemas, &self.include_system, &self.object];
-        self.client.query(sql, &params).map_err(|e| from_postgres(&e))
+        self.session.query(sql, &params)
     }
 
     pub(crate) fn stage(&mut self, stage: MetadataStage, done: usize) -> HarvestResult<()> {

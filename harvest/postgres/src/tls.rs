@@ -9,10 +9,9 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The connector for `params.tls`; `None` when TLS is disabled.
-pub(crate) fn connector(params: &ConnectParams) -> HarvestResult<Option<MakeRustlsConnect>> {
+/// The settings for `params.tls`; `None` when TLS is disabled.
+pub(crate) fn config(params: &ConnectParams) -> HarvestResult<Option<Arc<ClientConfig>>> {
     if params.tls == TlsMode::Disabled {
         return Ok(None);
     }
@@ -45,7 +44,7 @@ pub(crate) fn connector(params: &ConnectParams) -> HarvestResult<Option<MakeRust
         (None, None) => builder.with_no_client_auth(),
         _ => return Err(settings("a client certificate needs both its file and its key file")),
     };
-    Ok(Some(MakeRustlsConnect::new(config)))
+    Ok(Some(Arc::new(config)))
 }
 
 fn roots(params: &ConnectParams) -> HarvestResult<RootCertStore> {

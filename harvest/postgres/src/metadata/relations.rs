@@ -1,7 +1,7 @@
 //! Tables, views, materialised views, foreign tables, sequences and types; it does not read their columns.
 
 use harvest::{HarvestResult, MetadataStage, ObjectMeta, ObjectType, RowsEstSource};
-use postgres::Row;
+use crate::session::Row;
 
 use super::{Reader, SCHEMA_FILTER};
 
@@ -44,7 +44,7 @@ fn relation(row: &Row, full: bool) -> ObjectMeta {
     let kind: String = row.get(3);
     let partition: bool = row.get(4);
     let tuples: f64 = row.get(5);
-    let options: String = row.get::<_, Option<String>>(14).unwrap_or_default();
+    let options: String = row.get::<Option<String>>(14).unwrap_or_default();
     let option = |name: &str| {
         options.split(',').find_map(|o| o.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
     };
