@@ -17,6 +17,8 @@ const NPM: &[&str] = &[
 const NPM_FOLDER: &str = "clients-npm-1";
 const PYPI: &[&str] = &["mcp==2.3.0"];
 const PYPI_FOLDER: &str = "clients-pypi-1";
+/// The program of `examples/rmcp_peer`.
+const RUST: &str = "rmcp_client";
 
 /// Which protocol a client is told to speak.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,10 +52,12 @@ pub(super) enum Client {
     Python,
     TypeScriptV2,
     TypeScriptV1,
+    Rust,
 }
 
 impl Client {
-    pub(super) const ALL: &[Self] = &[Self::Inspector, Self::Python, Self::TypeScriptV2, Self::TypeScriptV1];
+    pub(super) const ALL: &[Self] =
+        &[Self::Inspector, Self::Python, Self::TypeScriptV2, Self::TypeScriptV1, Self::Rust];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -61,6 +65,7 @@ impl Client {
             Self::Python => "python",
             Self::TypeScriptV2 => "typescript-v2",
             Self::TypeScriptV1 => "typescript-v1",
+            Self::Rust => "rust",
         }
     }
 
@@ -126,17 +131,20 @@ pub(super) struct Place {
     npm: PathBuf,
     python: PathBuf,
     pypi: PathBuf,
+    rust: PathBuf,
     scripts: PathBuf,
 }
 
 impl Place {
     /// Fetches what is not here yet.
     pub(super) fn fetch() -> Result<Self, String> {
+        process::capture(process::cargo().args(["build", "--package", "rmcp_peer", "--bin", RUST]))?;
         Ok(Self {
             node: tools::node()?,
             npm: tools::npm(NPM_FOLDER, NPM)?,
             python: tools::python()?,
             pypi: tools::pip(PYPI_FOLDER, PYPI, true)?,
+            rust: process::target_folder().join("debug").join(RUST),
             scripts: process::root().join("xtask/clients"),
         })
     }
@@ -152,6 +160,7 @@ impl Place {
             }
             Client::TypeScriptV2 => self.script(self.on_node("typescript_v2.mjs"), era, job),
             Client::TypeScriptV1 => self.script(self.on_node("typescript_v1.mjs"), era, job),
+            Client::Rust => self.script(Command::new(&self.rust), era, job),
         }
     }
 
