@@ -467,6 +467,8 @@ impl Pool {
     fn give_back(&self, slot: usize, idle: Option<Idle>, broken: bool) {
         let mut state = self.lock();
         state.slots[slot].returned();
+        // Whoever drains looks again by itself soon.
+        let awaited = !state.queue.is_empty() || state.closed;
         match idle {
             Some(mut idle) if !broken && !state.closed && state.slots[slot].keeps(&idle, &self.config) => {
                 idle.idle_since = Instant::now();
@@ -480,7 +482,9 @@ impl Pool {
                 drop(unfit);
             }
         }
-        self.changed.notify_all();
+        if awaited {
+            self.changed.notify_all();
+        }
     }
 
     /// Closes connections that are idle or old beyond the bounds; meant to be called every few seconds.

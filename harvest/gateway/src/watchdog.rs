@@ -67,6 +67,8 @@ struct Agenda {
     next: u64,
     due: BTreeMap<(Instant, u64), (Arc<Entry>, Cause)>,
     running: bool,
+    /// When the thread looks again by itself; `None` while it is awake, and looks before it sleeps.
+    looks_at: Option<Instant>,
 }
 
 struct Shared {
@@ -85,10 +87,11 @@ impl Shared {
         let mut agenda = self.lock();
         agenda.next += 1;
         let key = (at, agenda.next);
-        let first = agenda.due.first_key_value().is_none_or(|(earliest, _)| key < *earliest);
         agenda.due.insert(key, (Arc::clone(entry), cause));
+        // A wake-up per statement would cost more than many a statement.
+        let late = agenda.looks_at.is_some_and(|looks_at| at < looks_at);
         drop(agenda);
-        if first {
+        if late {
             self.changed.notify_all();
         }
         key
@@ -193,6 +196,7 @@ fn run(shared: &Weak<Shared>, tick_every: Duration, tick: &Tick) {
             next_tick = now + tick_every;
         }
         let mut agenda = shared.lock();
+        agenda.looks_at = None;
         let first = agenda.due.first_key_value().map(|(key, _)| key.0);
         if first.is_some_and(|at| at <= now) {
             if let Some((_, (entry, cause))) = agenda.due.pop_first() {
@@ -203,6 +207,7 @@ fn run(shared: &Weak<Shared>, tick_every: Duration, tick: &Tick) {
         }
         let until = first.map_or(next_tick, |at| at.min(next_tick));
         let wait = until.saturating_duration_since(now).min(Duration::from_millis(500));
+        agenda.looks_at = Some(Instant::now() + wait);
         drop(shared.changed.wait_timeout(agenda, wait));
     }
 }

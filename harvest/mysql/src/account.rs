@@ -1,10 +1,9 @@
 //! What the account may do beyond reading; it changes nothing and decides nothing.
 
 use harvest::{AccountFinding, HarvestResult};
-use mysql::Conn;
-use mysql::prelude::Queryable;
 
-use crate::error::from_mysql;
+use crate::metadata::text;
+use crate::session::Session;
 
 /// Global privileges that reach beyond reading rows, with whether an account that has one is refused by default.
 const GLOBAL: &[(&str, &str, bool)] = &[
@@ -36,8 +35,9 @@ const WRITES: &[&str] = &[
     "LOCK TABLES",
 ];
 
-pub(crate) fn examine(conn: &mut Conn) -> HarvestResult<Vec<AccountFinding>> {
-    let grants: Vec<String> = conn.query("SHOW GRANTS").map_err(|e| from_mysql(&e))?;
+pub(crate) fn examine(session: &mut Session) -> HarvestResult<Vec<AccountFinding>> {
+    let rows = session.query("SHOW GRANTS", usize::MAX)?;
+    let grants: Vec<String> = rows.into_iter().map(|mut row| text(&mut row, 0)).collect();
     Ok(findings(&grants))
 }
 

@@ -3,12 +3,14 @@
 use harvest::{
     AdminCache, AdminConnection, AdminList, AdminRow, HarvestCode, HarvestError, HarvestResult, lacks,
 };
-use mysql::consts::ColumnType;
-use mysql::prelude::Queryable;
-use mysql::{Conn, Row, Value};
+use mysql_common::constants::ColumnType;
+use mysql_common::row::Row;
+use mysql_common::value::Value;
 use serde_json::Value as Json;
 
-use crate::error::from_mysql;
+use crate::metadata::text;
+use crate::session::Session;
+use crate::startup::Opened;
 
 /// Longest run of one list, in seconds.
 const LIST_TIMEOUT_S: u64 = 5;
@@ -16,47 +18,40 @@ const LIST_TIMEOUT_S: u64 = 5;
 const BOOLS: [&str; 6] = ["locked", "password_expired", "superuser", "tls_required", "is_system", "is_idle"];
 
 pub(crate) struct MysqlAdmin {
-    conn: Conn,
+    session: Session,
+    connection_id: u32,
     mariadb: bool,
 }
 
 impl MysqlAdmin {
-    pub(crate) fn open(mut conn: Conn) -> HarvestResult<Self> {
-        let version: Option<String> = conn.query_first("SELECT VERSION()").map_err(|e| from_mysql(&e))?;
+    pub(crate) fn open(opened: Opened) -> HarvestResult<Self> {
+        let (mut session, connection_id) = (Session::new(opened.wire), opened.connection_id);
+        let version = session.query("SELECT VERSION()", 1)?.pop().map(|mut row| text(&mut row, 0));
         let mariadb = version.unwrap_or_default().to_lowercase().contains("mariadb");
         let limit = if mariadb {
             format!("SET SESSION max_statement_time = {LIST_TIMEOUT_S}, lock_wait_timeout = 2")
         } else {
             format!("SET SESSION max_execution_time = {}, lock_wait_timeout = 2", LIST_TIMEOUT_S * 1_000)
         };
-        conn.query_drop(limit).map_err(|e| from_mysql(&e))?;
-        Ok(Self { conn, mariadb })
+        session.run(&limit)?;
+        Ok(Self { session, connection_id, mariadb })
     }
 
     fn rows(&mut self, sql: &str, rows_max: usize, grant: &str) -> HarvestResult<Vec<AdminRow>> {
-        let refused = |e: &mysql::Error| {
-            let error = from_mysql(e);
+        let rows = self.session.query(sql, rows_max.saturating_add(1)).map_err(|mut error| {
             if error.code != HarvestCode::PermissionDenied {
                 return error;
             }
-            let mut error = error;
             error.message = format!("the account lacks a privilege: grant {grant}");
             error.with("by", "backend").with("grant", grant)
-        };
-        let result = self.conn.query_iter(sql).map_err(|e| refused(&e))?;
-        let mut rows = Vec::new();
-        for row in result.take(rows_max.saturating_add(1)) {
-            rows.push(json_row(row.map_err(|e| refused(&e))?));
-        }
-        Ok(rows)
+        })?;
+        Ok(rows.into_iter().map(json_row).collect())
     }
 
     fn variable(&mut self, name: &str) -> HarvestResult<String> {
-        let row: Option<(String, String)> = self
-            .conn
-            .exec_first("SHOW GLOBAL VARIABLES WHERE Variable_name = ?", (name,))
-            .map_err(|e| from_mysql(&e))?;
-        Ok(row.map(|row| row.1).unwrap_or_default())
+        let params = [Value::from(name)];
+        let mut rows = self.session.exec("SHOW GLOBAL VARIABLES WHERE Variable_name = ?", &params)?;
+        Ok(rows.first_mut().map(|row| text(row, 1)).unwrap_or_default())
     }
 
     fn needs_performance_schema(&mut self) -> HarvestResult<()> {
@@ -76,7 +71,7 @@ impl MysqlAdmin {
 
 impl AdminConnection for MysqlAdmin {
     fn session_id(&self) -> i64 {
-        i64::from(self.conn.connection_id())
+        i64::from(self.connection_id)
     }
 
     fn list(&mut self, what: AdminList, rows_max: usize) -> HarvestResult<Vec<AdminRow>> {

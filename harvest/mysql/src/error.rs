@@ -1,25 +1,33 @@
 //! Server errors as typed codes; messages never carry hosts, users or credentials.
 
 use harvest::{HarvestCode, HarvestError};
-use mysql::{Error, MySqlError};
 
-/// Maps an error by its number, then by its SQLSTATE class.
-pub(crate) fn from_mysql(error: &Error) -> HarvestError {
-    match error {
-        Error::MySqlError(server) => from_server(server),
-        Error::DriverError(error) => match error {
-            mysql::DriverError::MismatchedStmtParams(expected, given) => {
-                let message = format!("the statement has {expected} parameters, {given} were given");
-                HarvestError::new(HarvestCode::InvalidArgument, message).with("argument", "params")
-            }
-            other => HarvestError::new(HarvestCode::Unavailable, format!("the connection failed: {other}"))
-                .broken(),
-        },
-        _ => HarvestError::new(HarvestCode::Unavailable, "the connection to the server was lost").broken(),
+use crate::wire::{Body, Source as _};
+
+/// What an error message of the server holds.
+#[derive(Debug, Default)]
+pub(crate) struct ServerError {
+    pub(crate) code: u16,
+    pub(crate) state: String,
+    pub(crate) message: String,
+}
+
+impl ServerError {
+    /// Reads the body behind its first byte as far as it can be read.
+    pub(crate) fn read(body: &[u8]) -> Self {
+        let mut body = Body(body);
+        let code = body.u16().unwrap_or_default();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (state, message) = match body.0 {
+            [b'#', rest @ ..] if rest.len() >= 5 => (text(&rest[..5]), text(&rest[5..])),
+            rest => ("HY000".to_owned(), text(rest)),
+        };
+        Self { code, state, message }
     }
 }
 
-fn from_server(server: &MySqlError) -> HarvestError {
+/// Maps an error by its number, then by its SQLSTATE class.
+pub(crate) fn from_server(server: &ServerError) -> HarvestError {
     let code = match server.code {
         // Query interrupted, by KILL QUERY.
         1317 => HarvestCode::Cancelled,
@@ -53,7 +61,7 @@ fn from_server(server: &MySqlError) -> HarvestError {
 }
 
 /// The server's text, unless it names the account or the host, as refusals do.
-fn clean(server: &MySqlError) -> String {
+fn clean(server: &ServerError) -> String {
     match server.code {
         1044 | 1045 | 1142 | 1143 | 1227 | 1370 => {
             "the account lacks the privilege that the statement needs".to_owned()

@@ -9,7 +9,11 @@ mod driver;
 mod error;
 mod interrupt;
 mod metadata;
+mod session;
+mod startup;
+mod tls;
 mod types;
+mod wire;
 
 pub use dialect::{MariadbDialect, MysqlDialect};
 pub use driver::MysqlDriver;

@@ -10,10 +10,10 @@ use harvest::{
     HarvestError, HarvestResult, MetadataDepth, MetadataRequest, MetadataSnapshot, MetadataStage,
     MetadataWarning, MetadataWatch, ObjectMeta, SchemaMeta,
 };
-use mysql::prelude::Queryable;
-use mysql::{Conn, Params, Row, Value};
+use mysql_common::row::Row;
+use mysql_common::value::Value;
 
-use crate::error::from_mysql;
+use crate::session::Session;
 
 /// Objects between two progress reports.
 const PROGRESS_EVERY: usize = 200;
@@ -21,7 +21,7 @@ const SYSTEM: &str = "'mysql', 'information_schema', 'performance_schema', 'sys'
 
 /// The state of one read.
 pub(crate) struct Reader<'a> {
-    conn: &'a mut Conn,
+    session: &'a mut Session,
     watch: &'a mut dyn MetadataWatch,
     mariadb: bool,
     schemas: Option<Vec<String>>,
@@ -35,17 +35,17 @@ pub(crate) struct Reader<'a> {
 }
 
 pub(crate) fn read(
-    conn: &mut Conn,
+    session: &mut Session,
     mariadb: bool,
     request: &MetadataRequest,
     watch: &mut dyn MetadataWatch,
 ) -> HarvestResult<MetadataSnapshot> {
     if !mariadb {
         // Row counts and sizes would otherwise be up to a day old; the session is reset before its next use.
-        conn.query_drop("SET SESSION information_schema_stats_expiry = 0").map_err(|e| from_mysql(&e))?;
+        session.run("SET SESSION information_schema_stats_expiry = 0")?;
     }
     let mut reader = Reader {
-        conn,
+        session,
         watch,
         mariadb,
         schemas: request.schemas.clone(),
@@ -100,8 +100,7 @@ impl Reader<'_> {
             filter.push_str(&format!(" AND {column} = ?"));
             params.push(Value::from(object.as_str()));
         }
-        let params = if params.is_empty() { Params::Empty } else { Params::Positional(params) };
-        self.conn.exec(sql.replace("{filter}", &filter), params).map_err(|e| from_mysql(&e))
+        self.session.exec(&sql.replace("{filter}", &filter), &params)
     }
 
     /// Like [`rows`](Self::rows), but a part that this server or account does not show becomes a warning.

@@ -1,13 +1,14 @@
 //! How the engines' column types are shown; it reads no values.
 
 use harvest::{ColType, Column};
-use mysql::consts::{ColumnFlags, ColumnType};
+use mysql_common::constants::{ColumnFlags, ColumnType};
+use mysql_common::packets;
 
 /// The character set number of bytes without a character set.
 const BINARY_CHARSET: u16 = 63;
 
 /// The column as it is shown.
-pub(crate) fn column(source: &mysql::Column) -> Column {
+pub(crate) fn column(source: &packets::Column) -> Column {
     let flags = source.flags();
     let unsigned = flags.contains(ColumnFlags::UNSIGNED_FLAG);
     let binary = source.character_set() == BINARY_CHARSET;

@@ -141,6 +141,35 @@ fn every_column_type_has_its_documented_form() {
     assert_eq!(row, expected);
 }
 
+/// A cell of 40 MB, which comes in several packets, passes through a bounded buffer.
+#[test]
+fn a_huge_cell_is_cut_while_it_is_read() {
+    let Some(params) = server() else { return };
+    let mut writer = writer(&params);
+    let was: Option<u64> = writer.query_first("SELECT @@GLOBAL.max_allowed_packet").expect("asks");
+    let mut connection = connect(&params);
+    let limits = Limits { cell_bytes_max: 1_000, timeout_ms: 60_000 };
+    let bytes = was.unwrap_or_default().min(40_000_000) / 2 - 10;
+    let sql = format!("SELECT REPEAT('ä', {bytes}), 1 UNION ALL SELECT 'b', 2");
+    for _ in 0..2 {
+        let rows = ungated(&mut *connection, &sql, limits).expect("reads").rows;
+        let Value::Text(text) = &rows[0][0] else { panic!("no text") };
+        assert_eq!((text.len(), rows[0][1].clone()), (1_000, Value::Int(1)));
+        assert_eq!(rows[1], [Value::Text("b".into()), Value::Int(2)]);
+    }
+}
+
+/// Several statements in one text are refused by the protocol itself, in the text form too.
+#[test]
+fn several_statements_are_never_one_text() {
+    let Some(params) = server() else { return };
+    let mut connection = connect(&params);
+    let error = fails(&mut *connection, "SELECT 1; SELECT 2");
+    assert_eq!(error.code, HarvestCode::InvalidArgument);
+    let loaded = fails(&mut *connection, "LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE mysql.user");
+    assert_ne!(loaded.code, HarvestCode::Internal, "{loaded}");
+}
+
 #[test]
 fn writes_do_not_get_through_without_the_gate() {
     let Some(params) = server() else { return };
@@ -189,16 +218,21 @@ fn a_session_is_as_new_after_a_reset() {
     let state = "@@SESSION.sql_mode, @@SESSION.time_zone, @mine, IS_USED_LOCK('live_lock'), @@SESSION.max_sort_length";
     let state = format!("CONCAT_WS('|', {}, 'end')", state.replace(", ", ", '/', "));
     let before = one(&mut *connection, &state);
+    // Each statement tells by its own result that it has dirtied the session for the time that it ran.
+    for (sql, done) in [
+        ("SELECT @mine := 7", Value::Int(7)),
+        ("SELECT GET_LOCK('live_lock', 0)", Value::Int(1)),
+        ("SELECT @mine IS NULL", Value::Int(1)),
+    ] {
+        assert_eq!(ungated(&mut *connection, sql, LIMITS).expect(sql).rows[0][0], done, "{sql}");
+    }
     for sql in [
-        "SELECT @mine := 7",
-        "SELECT GET_LOCK('live_lock', 0)",
         "SET SESSION sql_mode = 'ANSI_QUOTES'",
         "SET SESSION time_zone = '+05:00'",
         "SET SESSION max_sort_length = 100",
     ] {
         let _ = ungated(&mut *connection, sql, LIMITS);
     }
-    assert_ne!(one(&mut *connection, &state), before, "the test must dirty the session");
     connection.reset().expect("resets");
     assert_eq!(one(&mut *connection, &state), before);
 }

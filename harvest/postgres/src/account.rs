@@ -1,8 +1,7 @@
 //! What the account may do beyond reading; it changes nothing and decides nothing.
 
-use harvest::{AccountFinding, HarvestResult};
 use crate::session::Session;
-
+use harvest::{AccountFinding, HarvestResult};
 
 /// Roles whose members reach beyond the rows that were granted.
 const DANGEROUS_ROLES: &str = "'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', \

@@ -33,7 +33,8 @@ fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&first, mut rest) = rest.split_first()?;
     let mut length = usize::from(first);
     if first & 0x80 != 0 {
-        let (bytes, behind) = rest.split_at_checked(usize::from(first & 0x7f)).filter(|(b, _)| b.len() <= 4)?;
+        let (bytes, behind) =
+            rest.split_at_checked(usize::from(first & 0x7f)).filter(|(b, _)| b.len() <= 4)?;
         length = bytes.iter().fold(0, |length, byte| (length << 8) | usize::from(*byte));
         rest = behind;
     }

@@ -106,7 +106,11 @@ fn numeric(raw: &[u8]) -> Decoded<Value> {
     }
     for index in 0..=weight {
         let group = digit(index)?;
-        if index == 0 { push_number(&mut out, u64::from(group), 1) } else { push_number(&mut out, u64::from(group), 4) }
+        if index == 0 {
+            push_number(&mut out, u64::from(group), 1)
+        } else {
+            push_number(&mut out, u64::from(group), 4)
+        }
     }
     if scale > 0 {
         out.push('.');

@@ -30,12 +30,7 @@ pub(crate) struct CancelHandle {
 }
 
 impl CancelHandle {
-    pub(crate) fn new(
-        address: Address,
-        process_id: i32,
-        secret: Vec<u8>,
-        socket: Option<TcpStream>,
-    ) -> Self {
+    pub(crate) fn new(address: Address, process_id: i32, secret: Vec<u8>, socket: Option<TcpStream>) -> Self {
         Self {
             address,
             process_id,

@@ -113,7 +113,10 @@ mod tests {
         assert_eq!(read("{a,NULL}"), Value::Array(vec![Value::Text("a".into()), Value::Null]));
         assert_eq!(read("[2:3]={a,b}"), texts(&["a", "b"]));
         assert_eq!(read("{{a},{b}}"), Value::Array(vec![texts(&["a"]), texts(&["b"])]));
-        assert_eq!(array("{(1,1),(0,0);(2,2),(1,1)}", b';').expect("boxes"), texts(&["(1,1),(0,0)", "(2,2),(1,1)"]));
+        assert_eq!(
+            array("{(1,1),(0,0);(2,2),(1,1)}", b';').expect("boxes"),
+            texts(&["(1,1),(0,0)", "(2,2),(1,1)"])
+        );
     }
 
     #[test]

@@ -287,5 +287,6 @@ fn put_param(out: &mut Vec<u8>, param: &(dyn ToSql + Sync), ty: &Type) -> Harves
 
 /// Rows are read as rows; a session in the middle of a copy is closed.
 pub(crate) fn copy_refused() -> HarvestError {
-    HarvestError::new(HarvestCode::FailedPrecondition, "the statement copies data: send one that reads").broken()
+    HarvestError::new(HarvestCode::FailedPrecondition, "the statement copies data: send one that reads")
+        .broken()
 }

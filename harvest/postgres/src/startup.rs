@@ -131,10 +131,17 @@ pub(crate) fn open(params: &ConnectParams, address: &Address) -> HarvestResult<O
     };
     let mut wire = Wire::new(stream);
     let database = if params.database.is_empty() { "postgres" } else { &params.database };
-    let settings =
-        [("user", params.user.as_str()), ("database", database), ("client_encoding", "UTF8"), ("application_name", "penstock")];
+    let settings = [
+        ("user", params.user.as_str()),
+        ("database", database),
+        ("client_encoding", "UTF8"),
+        ("application_name", "penstock"),
+    ];
     if settings.iter().any(|(_, value)| value.contains('\0')) {
-        return Err(HarvestError::new(HarvestCode::FailedPrecondition, "user and database hold no NUL character"));
+        return Err(HarvestError::new(
+            HarvestCode::FailedPrecondition,
+            "user and database hold no NUL character",
+        ));
     }
     wire.put_untagged(|out| {
         out.extend_from_slice(&PROTOCOL.to_be_bytes());
@@ -157,11 +164,7 @@ pub(crate) fn relax(stream: &Stream) -> HarvestResult<()> {
     stream.set_timeouts(read, write).map_err(|_| lost())
 }
 
-fn authenticate(
-    wire: &mut Wire,
-    params: &ConnectParams,
-    binding: Option<Vec<u8>>,
-) -> HarvestResult<()> {
+fn authenticate(wire: &mut Wire, params: &ConnectParams, binding: Option<Vec<u8>>) -> HarvestResult<()> {
     let password = params.password.expose();
     let mut binding = binding;
     let mut scram: Option<sasl::ScramSha256> = None;
@@ -206,7 +209,9 @@ fn authenticate(
                 client.finish(body.0).map_err(|_| broken(()))?;
                 continue;
             }
-            _ => return Err(unreachable("the server wants a method of authentication that is not supported")),
+            _ => {
+                return Err(unreachable("the server wants a method of authentication that is not supported"));
+            }
         }
         wire.send()?;
     }
@@ -229,8 +234,11 @@ fn begin_scram(
         }
     }
     if password.is_empty() {
-        return Err(HarvestError::new(HarvestCode::PermissionDenied, "the server asks for a password and the target has none")
-            .with("by", "backend"));
+        return Err(HarvestError::new(
+            HarvestCode::PermissionDenied,
+            "the server asks for a password and the target has none",
+        )
+        .with("by", "backend"));
     }
     let (mechanism, binding) = match (bound, binding, plain) {
         (true, Some(hash), _) => ("SCRAM-SHA-256-PLUS", sasl::ChannelBinding::tls_server_end_point(hash)),
@@ -283,7 +291,8 @@ fn refused(server: &ServerError) -> HarvestError {
 }
 
 fn no_tls() -> HarvestError {
-    HarvestError::new(HarvestCode::Unavailable, "the server offers no TLS, which this target requires").broken()
+    HarvestError::new(HarvestCode::Unavailable, "the server offers no TLS, which this target requires")
+        .broken()
 }
 
 fn unreachable(cause: &str) -> HarvestError {

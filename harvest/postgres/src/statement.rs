@@ -241,9 +241,8 @@ fn cut(value: Value, cell_bytes_max: usize) -> Value {
 
 /// Parameters in the server's text form, so that the server gives each the type that the statement wants.
 pub(crate) fn parameters(params: &[Value]) -> HarvestResult<Vec<u8>> {
-    let refused = |message: &str| {
-        HarvestError::new(HarvestCode::InvalidArgument, message).with("argument", "params")
-    };
+    let refused =
+        |message: &str| HarvestError::new(HarvestCode::InvalidArgument, message).with("argument", "params");
     let count = u16::try_from(params.len()).map_err(|_| refused("too many parameters"))?;
     let mut out = count.to_be_bytes().to_vec();
     for value in params {

@@ -36,6 +36,11 @@ impl Reading {
 
 /// The column as it is shown, and how it must be read.
 pub(crate) fn column(name: &str, ty: &Type) -> (Column, Reading) {
+    if *ty == Type::RECORD_ARRAY {
+        let mut column = Column::new(name, ColType::Array, "record[]");
+        column.element_type = Some(ColType::String);
+        return (column, Reading::TextArray(b','));
+    }
     let Kind::Array(element) = behind_domains(ty).kind() else {
         let (col_type, reading) = scalar(ty);
         return (Column::new(name, col_type, ty.name()), reading);

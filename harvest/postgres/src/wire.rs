@@ -41,7 +41,9 @@ impl Stream {
         match self {
             Self::Tcp(socket) => socket.set_read_timeout(read).and_then(|()| socket.set_write_timeout(write)),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.set_read_timeout(read).and_then(|()| socket.set_write_timeout(write)),
+            Self::Unix(socket) => {
+                socket.set_read_timeout(read).and_then(|()| socket.set_write_timeout(write))
+            }
             Self::Tls(stream) => {
                 stream.sock.set_read_timeout(read).and_then(|()| stream.sock.set_write_timeout(write))
             }

@@ -176,6 +176,205 @@ fn random_values_agree_with_the_servers_own_reading() {
     }
 }
 
+/// A value as text, whatever it was read as, with arrays as lists of texts.
+fn texts(value: &Value) -> Vec<Option<String>> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
+        Value::Null => vec![None],
+        Value::Text(text) | Value::Uuid(text) | Value::Decimal(text) => vec![Some(text.clone())],
+        Value::Int(number) => vec![Some(number.to_string())],
+        other => panic!("{other:?} is no text"),
+    }
+}
+
+/// Types that have no form of their own are shown exactly as the server writes them, alone and in arrays; types of the
+/// database are looked up again after every reset.
+#[test]
+fn types_without_a_form_of_their_own_are_the_servers_text() {
+    let Some(params) = server() else { return };
+    let mut writer = writer(&params);
+    writer
+        .batch_execute(
+            "DROP SCHEMA IF EXISTS kinds CASCADE; CREATE SCHEMA kinds; \
+             CREATE TYPE kinds.mood AS ENUM ('sad', 'very \"happy\", really'); \
+             CREATE TYPE kinds.pair AS (a int, b text); \
+             CREATE DOMAIN kinds.name AS text CHECK (length(value) < 100); \
+             CREATE DOMAIN kinds.short_name AS kinds.name; \
+             CREATE DOMAIN kinds.numbers AS int[]; \
+             CREATE TYPE kinds.span AS RANGE (subtype = float8); \
+             CREATE TABLE kinds.users (id int, mood kinds.mood, tags text[]); \
+             INSERT INTO kinds.users SELECT g, 'sad', ARRAY['x,' || g, NULL] FROM generate_series(1, 5) g",
+        )
+        .expect("set up");
+    let mut connection = connect(&params);
+    let expressions = [
+        "(g, 'x, \"y\" ' || g)::kinds.pair",
+        "(g, NULL)::kinds.pair",
+        "ROW(g, 'a,b', NULL)",
+        "'very \"happy\", really'::kinds.mood",
+        "('n ' || g)::kinds.short_name",
+        "int4range(g, g + 5)",
+        "int4multirange(int4range(g, g + 5), int4range(g + 50, g + 55))",
+        "kinds.span(g, g + 0.5)",
+        "daterange(date '2024-01-01' + g, NULL)",
+        "tstzmultirange(tstzrange(timestamptz '2024-01-01 00:00+00', NULL))",
+        "('10.0.0.' || g)::inet",
+        "('10.0.' || g || '.0/24')::cidr",
+        "'08:00:2b:01:02:03'::macaddr",
+        "'08:00:2b:01:02:03:04:05'::macaddr8",
+        "point(g, -g)",
+        "box(point(g, 1), point(0, 0))",
+        "line(point(0, 0), point(1, g))",
+        "lseg(point(0, 0), point(1, g))",
+        "path '((0,0),(1,1))'",
+        "polygon '((0,0),(1,1),(1,0))'",
+        "circle(point(0, 0), g)",
+        "to_tsvector('simple', 'b ' || g)",
+        "to_tsquery('simple', 'b & c')",
+        "'0/16B3748'::pg_lsn",
+        "'12:15:'::pg_snapshot",
+        "'pg_class'::regclass",
+        "'int4'::regtype",
+        "(g::text)::xid8",
+        "g::text::xid",
+        "'$.a[*]'::jsonpath",
+        "'x'::\"char\"",
+        "('c' || g)::name",
+        "'(1,2)'::tid",
+        "g::oid",
+        "xmlelement(name a, g)",
+    ];
+    for expression in expressions {
+        for _ in 0..2 {
+            let sql = format!(
+                "SELECT v, format('%s', v) FROM (SELECT {expression} AS v FROM generate_series(1, 20) g) q"
+            );
+            let rows = ungated(&mut *connection, &sql, LIMITS).expect(expression).rows;
+            assert_eq!(rows.len(), 20);
+            for row in rows {
+                assert_eq!(texts(&row[0]), texts(&row[1]), "{expression}");
+            }
+            connection.reset().expect("resets");
+        }
+        let sql = format!(
+            "SELECT array_agg(v), array_agg(CASE WHEN there THEN format('%s', v) END) FROM (SELECT {expression} AS v, true AS there \
+             FROM generate_series(1, 5) g UNION ALL SELECT NULL, false) q"
+        );
+        // The server has no aggregate over anonymous records and pseudo-types of some versions.
+        if let Ok(rows) = ungated(&mut *connection, &sql, LIMITS) {
+            assert_eq!(texts(&rows.rows[0][0]), texts(&rows.rows[0][1]), "array of {expression}");
+        }
+    }
+    let users = |connection: &mut dyn Connection| {
+        let sql = "SELECT array_agg(u ORDER BY id), array_agg(u::text ORDER BY id) FROM kinds.users u";
+        let mut rows = ungated(connection, sql, LIMITS).expect("arrays of composites");
+        connection.reset().expect("resets");
+        (rows.columns.remove(0), rows.rows.remove(0))
+    };
+    for _ in 0..3 {
+        let (column, row) = users(&mut *connection);
+        assert_eq!((column.native_type.as_str(), texts(&row[0])), ("users[]", texts(&row[1])));
+    }
+}
+
+#[test]
+fn nested_types_keep_their_shape() {
+    let Some(params) = server() else { return };
+    let mut writer = writer(&params);
+    writer
+        .batch_execute(
+            "DROP SCHEMA IF EXISTS nested CASCADE; CREATE SCHEMA nested; CREATE DOMAIN nested.numbers AS int[]; \
+             CREATE DOMAIN nested.price AS money",
+        )
+        .expect("set up");
+    let mut connection = connect(&params);
+    let ints = |items: &[i64]| Value::Array(items.iter().map(|i| Value::Int(*i)).collect());
+    let text = |s: &str| Value::Text(s.into());
+    let cases = [
+        ("ARRAY[1, 2]::nested.numbers", ints(&[1, 2])),
+        ("ARRAY[ARRAY[1, 2]::nested.numbers]::nested.numbers[]", Value::Array(vec![ints(&[1, 2])])),
+        ("'1 2 3'::int2vector", ints(&[1, 2, 3])),
+        ("'[2:3]={1,2}'::int[]", ints(&[1, 2])),
+        ("ARRAY[1.5::money, NULL]", Value::Array(vec![Value::Decimal("1.50".into()), Value::Null])),
+        ("2::money::nested.price", Value::Decimal("2.00".into())),
+        (
+            "ARRAY[box '(1,1),(0,0)', box '(2,2),(1,1)']",
+            Value::Array(vec![text("(1,1),(0,0)"), text("(2,2),(1,1)")]),
+        ),
+        ("'1e400'::jsonb", text(&format!("1{}", "0".repeat(400)))),
+        ("pg_sleep(0)", text("")),
+        (
+            "ARRAY['NULL', NULL, 'a\"b', '{}', '']::text[]",
+            Value::Array(vec![text("NULL"), Value::Null, text("a\"b"), text("{}"), text("")]),
+        ),
+        ("NULL", Value::Null),
+    ];
+    for (expression, expected) in cases {
+        assert_eq!(one(&mut *connection, expression).1, expected, "{expression}");
+    }
+    let (column, _) = one(&mut *connection, "ARRAY[1, 2]::nested.numbers");
+    // The server names the type behind a domain.
+    assert_eq!((column.native_type.as_str(), column.col_type), ("int4[]", harvest::ColType::Array));
+}
+
+/// What a session remembers of a statement must not outlive a change of its tables.
+#[test]
+fn a_changed_table_is_read_as_it_is_now() {
+    let Some(params) = server() else { return };
+    let mut writer = writer(&params);
+    writer
+        .batch_execute("DROP TABLE IF EXISTS turning; CREATE TABLE turning AS SELECT 1 AS a")
+        .expect("set up");
+    let mut connection = connect(&params);
+    let mut read = || ungated(&mut *connection, "SELECT * FROM turning", LIMITS).expect("reads").rows;
+    assert_eq!((read(), read()), (vec![vec![Value::Int(1)]], vec![vec![Value::Int(1)]]));
+    for (change, expected) in [
+        ("ALTER TABLE turning ALTER a TYPE inet USING '10.0.0.1'", vec![Value::Text("10.0.0.1".into())]),
+        ("ALTER TABLE turning ALTER a TYPE text", vec![Value::Text("10.0.0.1/32".into())]),
+        (
+            "ALTER TABLE turning ADD b money DEFAULT 3",
+            vec![Value::Text("10.0.0.1/32".into()), Value::Decimal("3.00".into())],
+        ),
+        ("ALTER TABLE turning DROP a", vec![Value::Decimal("3.00".into())]),
+    ] {
+        writer.batch_execute(change).expect(change);
+        assert_eq!((read(), read()), (vec![expected.clone()], vec![expected]), "{change}");
+    }
+    writer.batch_execute("DROP TABLE turning").expect("drops");
+    let gone = fails(&mut *connection, "SELECT * FROM turning");
+    assert_eq!(gone.code, HarvestCode::NotFound);
+    assert_eq!(one(&mut *connection, "1").1, Value::Int(1));
+}
+
+/// A cell of 100 MB passes through a bounded buffer, and the rows behind it are read as if nothing had been.
+#[test]
+fn a_huge_cell_is_cut_while_it_is_read() {
+    let Some(params) = server() else { return };
+    let mut connection = connect(&params);
+    let limits = Limits { cell_bytes_max: 1_000, timeout_ms: 60_000 };
+    let sql = "SELECT repeat('ä', 50000000), 1 UNION ALL SELECT 'b', 2";
+    for _ in 0..2 {
+        let rows = ungated(&mut *connection, sql, limits).expect("reads").rows;
+        let Value::Text(text) = &rows[0][0] else { panic!("no text") };
+        assert_eq!((text.len(), rows[0][1].clone()), (1_000, Value::Int(1)));
+        assert_eq!(rows[1], [Value::Text("b".into()), Value::Int(2)]);
+    }
+    let bytes =
+        ungated(&mut *connection, "SELECT decode(repeat('ab', 3000000), 'hex')", limits).expect("reads");
+    assert_eq!(bytes.rows[0][0], Value::Bytes(vec![0xab; 1_000]));
+}
+
+/// The first statement of a transaction cannot make it writable: the settings were read before it.
+#[test]
+fn a_transaction_cannot_be_made_writable() {
+    let Some(params) = server() else { return };
+    let mut connection = connect(&params);
+    let error = fails(&mut *connection, "SET TRANSACTION READ WRITE");
+    assert!(error.message.contains("must be set before any query"), "{error}");
+    let copied = fails(&mut *connection, "COPY (SELECT 1) TO STDOUT");
+    assert!(copied.connection_broken, "{copied}");
+}
+
 #[test]
 fn writes_do_not_get_through_without_the_gate() {
     let Some(params) = server() else { return };
@@ -195,7 +394,7 @@ fn writes_do_not_get_through_without_the_gate() {
         let error = fails(&mut *connection, sql);
         assert_ne!(error.code, HarvestCode::Internal, "{sql}: {error}");
     }
-    // These run, and leave nothing behind.
+    // These may run, and leave nothing behind.
     for sql in ["SET TRANSACTION READ WRITE", "COMMIT", "SET search_path = nowhere"] {
         let _ = ungated(&mut *connection, sql, LIMITS);
         let _ = connection.reset();
@@ -218,7 +417,11 @@ fn a_session_is_as_new_after_a_reset() {
     ] {
         let _ = ungated(&mut *connection, sql, LIMITS);
     }
+    // The lock is gone for other sessions too, which could not see that of a session that only forgets.
     connection.reset().expect("resets");
+    let mut other = connect(&params);
+    let free = "SELECT pg_try_advisory_lock(4711)";
+    assert_eq!(ungated(&mut *other, free, LIMITS).expect("asks").rows[0][0], Value::Bool(true));
     assert_eq!(ungated(&mut *connection, state, LIMITS).expect("state").rows, before);
 }
 

@@ -139,6 +139,8 @@ pub(crate) struct Watchdog {
 #[derive(Default)]
 struct Watch {
     until: Option<Instant>,
+    /// When the thread looks again by itself; `None` while it waits to be woken.
+    looks_at: Option<Instant>,
     closed: bool,
 }
 
@@ -157,22 +159,29 @@ impl Watchdog {
 
     pub(crate) fn arm(&self, timeout_ms: u64) {
         let until = (timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(timeout_ms));
-        self.set(|watch| watch.until = until);
+        let mut watch = self.lock();
+        watch.until = until;
+        // A wake-up per statement would cost more than many a statement: the thread that looks early enough sleeps on.
+        let late = until.is_some_and(|until| watch.looks_at.is_none_or(|looks_at| looks_at > until));
+        drop(watch);
+        if late {
+            self.state.1.notify_one();
+        }
     }
 
     pub(crate) fn disarm(&self) {
-        self.set(|watch| watch.until = None);
+        self.lock().until = None;
     }
 
-    fn set(&self, change: impl FnOnce(&mut Watch)) {
-        change(&mut self.state.0.lock().unwrap_or_else(PoisonError::into_inner));
-        self.state.1.notify_one();
+    fn lock(&self) -> std::sync::MutexGuard<'_, Watch> {
+        self.state.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.set(|watch| watch.closed = true);
+        self.lock().closed = true;
+        self.state.1.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -183,7 +192,10 @@ fn watch(state: &(Mutex<Watch>, Condvar), shared: &Shared, handle: &InterruptHan
     let mut watch = state.0.lock().unwrap_or_else(PoisonError::into_inner);
     while !watch.closed {
         watch = match watch.until {
-            None => state.1.wait(watch).unwrap_or_else(PoisonError::into_inner),
+            None => {
+                watch.looks_at = None;
+                state.1.wait(watch).unwrap_or_else(PoisonError::into_inner)
+            }
             Some(until) => {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -194,6 +206,7 @@ fn watch(state: &(Mutex<Watch>, Condvar), shared: &Shared, handle: &InterruptHan
                     watch.until = Some(Instant::now() + Duration::from_millis(50));
                     continue;
                 }
+                watch.looks_at = Some(until);
                 state.1.wait_timeout(watch, left).unwrap_or_else(PoisonError::into_inner).0
             }
         };

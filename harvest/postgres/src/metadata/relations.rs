@@ -1,7 +1,7 @@
 //! Tables, views, materialised views, foreign tables, sequences and types; it does not read their columns.
 
-use harvest::{HarvestResult, MetadataStage, ObjectMeta, ObjectType, RowsEstSource};
 use crate::session::Row;
+use harvest::{HarvestResult, MetadataStage, ObjectMeta, ObjectType, RowsEstSource};
 
 use super::{Reader, SCHEMA_FILTER};
 
