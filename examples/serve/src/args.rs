@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Serves targets whose accounts may do more than read (superuser, FILE, write grants), with a warning.
     #[arg(long)]
     pub(crate) allow_privileged_backend: bool,
+    /// Most rows of one statement on the targets given here; mcp-max_rows_hard (10000) bounds it further.
+    #[arg(long, value_name = "ROWS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_rows: u32,
     /// Plain HTTP; on loopback addresses only.
     #[arg(long)]
     pub(crate) no_tls: bool,

@@ -17,8 +17,9 @@ use crate::{sample, sample_source};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Threads that carry connections; tools run on threads of their own.
-const SERVER_THREADS: usize = 2;
+/// Threads that carry connections; tools run on threads of their own. A second one would be woken for every request and
+/// find nothing to do.
+const SERVER_THREADS: usize = 1;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(Command::Admin { statement, data_dir }) = &args.command {
@@ -69,7 +70,8 @@ fn targets(args: &Args, folder: &Path) -> Result<Vec<TargetSpec>, Failure> {
         targets.push(target);
     }
     let mut seen = BTreeMap::new();
-    for target in &targets {
+    for target in &mut targets {
+        target.rows_max = usize::try_from(args.max_rows).unwrap_or(usize::MAX);
         if seen.insert(target.target_id.clone(), ()).is_some() {
             return Err(format!("the target name {:?} is given twice", target.target_id).into());
         }
@@ -103,7 +105,7 @@ fn over_http(args: &Args, host: &Arc<Host>, folder: &Path) -> Result<(), Failure
     if args.no_tls {
         say("warning: plain HTTP, tokens travel in the open (--no-tls)");
     }
-    let server = host.server_builder().build()?;
+    let server = host.server_builder().tasks_folder(folder.join("tasks")).build()?;
     host.attach_server(&server);
     let overrides = ListenerOverrides::new(args.listen, args.no_tls);
     let listener = Arc::new(ServerListener::new(server, folder, overrides, SERVER_THREADS)?);

@@ -51,7 +51,8 @@ impl Server {
         }
     }
 
-    fn call(&self, endpoint: &str, method: &str, params: &Value) -> Value {
+    /// Sends a request; who drops the stream has left.
+    fn send(&self, endpoint: &str, method: &str, params: &Value) -> TcpStream {
         let body = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string();
         let mut stream = TcpStream::connect(&self.address).expect("connects");
         let head = format!(
@@ -61,6 +62,11 @@ impl Server {
             body.len()
         );
         stream.write_all((head + &body).as_bytes()).expect("sends");
+        stream
+    }
+
+    fn call(&self, endpoint: &str, method: &str, params: &Value) -> Value {
+        let mut stream = self.send(endpoint, method, params);
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("answers");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
@@ -176,4 +182,34 @@ fn what_would_put_tokens_in_the_open_is_refused() {
         assert!(!output.status.success());
         assert!(String::from_utf8_lossy(&output.stderr).contains("loopback"), "{output:?}");
     }
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_statement() {
+    const ENDLESS: &str =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(folder.path(), &[]);
+    let running = || {
+        let shown =
+            server.call("/mcp/observe", "tools/call", &json!({"name": "show_queries", "arguments": {}}));
+        let running = &shown["structuredContent"]["running"];
+        running.as_array().unwrap_or_else(|| panic!("{shown}")).len()
+    };
+    let wait_until = |count: usize| {
+        let until = Instant::now() + Duration::from_secs(20);
+        while running() != count {
+            assert!(Instant::now() < until, "there are never {count} running statements");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    // Its own deadline comes later than this test waits: only the client that leaves can end it in time.
+    let arguments = json!({"sql": ENDLESS, "timeout_sec": 29});
+    let call = json!({"name": "run_sql_readonly", "arguments": arguments});
+    let stream = server.send("/mcp/query", "tools/call", &call);
+    wait_until(1);
+    assert_eq!(server.sql("SELECT 1 AS one")["rows"], json!([[1]]), "others are served meanwhile");
+    drop(stream);
+    wait_until(0);
+    assert!(server.stop().success());
 }
