@@ -28,7 +28,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const CALLS: &[(&str, &str, &str)] = &[
     ("query", "list_targets", "{}"),
     ("query", "run_sql_readonly", "{\"sql\": \"SELECT 1 AS one\"}"),
-    ("config", "get_config", "{}"),
+    ("config", "list_variables", "{}"),
     ("observe", "get_health", "{}"),
     ("stats", "show_status", "{}"),
     ("cache", "get_cache_stats", "{}"),
