@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// An answer that takes longer is a failure of the measurement.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 8 << 20;
 
 /// A modern `tools/call` without arguments.
 pub(super) fn request(path: &str, tool: &str) -> Vec<u8> {
@@ -53,6 +53,25 @@ impl Timed {
         let last = self.latencies.len().saturating_sub(1);
         let at = (self.latencies.len() as f64 * share) as usize;
         self.latencies.get(at.min(last)).copied().unwrap_or_default()
+    }
+}
+
+/// Sends the request until it is answered well, and hands back how long that took from `begin`.
+pub(super) fn first_answer(
+    address: SocketAddr,
+    request: &[u8],
+    begin: Instant,
+    timeout: Duration,
+) -> Result<Duration, String> {
+    loop {
+        let failure = match one_connection(address, request, 1) {
+            Ok(_) => return Ok(begin.elapsed()),
+            Err(failure) => failure,
+        };
+        if begin.elapsed() > timeout {
+            return Err(failure);
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
