@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use harvest_catalog::LogWriter;
 use ai_core_rag::{JobRequest, JobState, Rag, RagCaller};
+use harvest_catalog::LogWriter;
 use mcp_config::{Cell, ColumnDef, ConfigResult, Row, StatsTable, StatsTables};
 use mcp_tools::{CallBook, StatsHub};
 
@@ -99,7 +99,10 @@ impl Counted {
             ("mcp_active_requests", active.to_string()),
             ("mcp_auth_failures", auth_failures.to_string()),
             ("mcp_rate_limited", self.book.rate_limited_total().to_string()),
-            ("mcp_log_rows_dropped", self.logs.dropped().saturating_add(self.hub.events_waiting().1).to_string()),
+            (
+                "mcp_log_rows_dropped",
+                self.logs.dropped().saturating_add(self.hub.events_waiting().1).to_string(),
+            ),
             ("mcp_uptime_s", self.book.uptime().0.to_string()),
         ];
         let host = RagCaller::named("host");

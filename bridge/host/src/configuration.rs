@@ -37,7 +37,9 @@ pub(crate) fn open(
     let family = mcp_family(&config.data_dir, runtime);
     let genai = genai_family(ai, &GenaiConfig::hosted());
     let admin = Arc::new(AdminSql::open(options, vec![family, genai])?);
-    adopt(&admin, &config.targets)?;
+    if config.backends.is_none() {
+        adopt(&admin, &config.targets)?;
+    }
     Ok(admin)
 }
 

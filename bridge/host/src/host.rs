@@ -12,24 +12,29 @@ use mcp::{Change, ChangeFeed, Endpoint, ServerInfo, ToolHandler as _};
 use mcp_config::{AdminSession, AdminSql};
 use mcp_server::{Server, ServerBuilder};
 use mcp_tools::{
-    AuditLog, CallBook, CallerNames, CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources,
-    McpStatsTables, OpsDeps, ToolDeps, add_catalog_tools, config_tools, query_tools,
+    CallBook, CallerNames, CatalogCompleter, CatalogDeps, CatalogPrompts, CatalogResources, McpStatsTables,
+    OpsDeps, ToolDeps, add_catalog_tools, config_tools, query_tools,
 };
 
 use crate::ai::{AI, AI_INSTRUCTIONS, AiSide, AiSwitch};
 use crate::ai_stats::{AiMetrics, Counted, GenaiStats};
+use crate::auditing::Auditor;
 use crate::call_log::CallLog;
 use crate::config::HostConfig;
 use crate::configuration;
 use crate::drivers;
 use crate::error::HostError;
-use crate::ops::{self, AuditLayer, BookHooks, BookLayer};
+use crate::ops::{self, BookHooks, BookLayer};
 use crate::rag;
 use crate::runtime::{HostRuntime, Parts, TableDirectory};
 use crate::statistics::{METRICS_PATH, MetricsPage, StatsSide, Usage};
+use crate::stores::Stores;
 
 /// How long a running ingestion may take to reach its next commit when the host closes, in milliseconds.
 const RAG_STOP_MS: u64 = 5_000;
+
+/// The audit log until the configuration names another one.
+const AUDIT_FILE: &str = "mcp_audit.db";
 
 /// The endpoint of inventory, SQL, discovery and memory.
 pub(crate) const QUERY: &str = "/mcp/query";
@@ -48,6 +53,7 @@ Anything that would change data is refused. Keep what you learn with the llm.* t
 
 /// An open host: stores are open, targets are known, tools are registered. Share it behind an `Arc`.
 pub struct Host {
+    pub(crate) audit: Arc<Auditor>,
     book: Arc<CallBook>,
     stats: Arc<StatsSide>,
     ops: OpsDeps,
@@ -73,11 +79,15 @@ impl Host {
     pub fn open(mut config: HostConfig) -> Result<Self, HostError> {
         config.settings.allow_privileged_backend |= config.allow_privileged_backend;
         private_folder(&config.data_dir)?;
-        let directory = Arc::new(TableDirectory::default());
+        if config.backends.is_some() && !config.targets.is_empty() {
+            let message = "a host that keeps its own backends takes no targets with theirs".to_owned();
+            return Err(HostError::Target(message));
+        }
+        let directory = Arc::new(TableDirectory::new(config.backends.clone()));
         let gateway = Gateway::new(drivers::all(), Arc::clone(&directory) as _, config.settings.clone());
         let log = Arc::new(CallLog::default());
         let book = CallBook::new();
-        let audit = Arc::new(AuditLayer::default());
+        let audit = Auditor::open(&config.data_dir.join(AUDIT_FILE))?;
         let layers: Vec<Arc<dyn ToolLayer>> = vec![
             Arc::new(BookLayer(Arc::clone(&book))),
             Arc::clone(&audit) as _,
@@ -90,7 +100,9 @@ impl Host {
             Arc::clone(&registry),
             (config.settings.clone(), config.server.clone()),
             configuration::extra(&config.targets),
+            Arc::clone(&audit),
         ));
+        runtime.add_consumer(Arc::clone(&audit) as Arc<_>);
         let stats = StatsSide::new(Arc::clone(&registry));
         runtime.add_consumer(Arc::clone(&stats) as Arc<_>);
         let genai = AiSwitch::new();
@@ -107,6 +119,7 @@ impl Host {
         let logs = Arc::new(LogWriter::start(catalog.clone(), LogOptions::default())?);
         log.start(Arc::clone(&logs));
         let data = DataIndexes::open(store("fts_path")?)?;
+        runtime.add_consumer(Arc::new(Stores::new(catalog.clone(), data.clone())));
         let memory = CatalogDeps::new(deps.clone(), Some(data.clone()))
             .with_usage(Arc::new(Usage { book: Arc::clone(&book), catalog: catalog.clone() }))
             .with_logs(Arc::clone(&logs))
@@ -114,7 +127,13 @@ impl Host {
         let query = add_catalog_tools(query_tools(&deps), &memory);
         let prompts = Arc::new(CatalogPrompts::new(&memory, query.specs()));
         let tools = query.specs().iter().map(|spec| spec.name.clone()).collect();
-        runtime.set_parts(Parts { book: Arc::clone(&book), memory: memory.clone(), logs: Arc::clone(&logs), tools });
+        runtime.set_parts(Parts {
+            book: Arc::clone(&book),
+            memory: memory.clone(),
+            logs: Arc::clone(&logs),
+            tools,
+        });
+        admin.set_audit(Arc::clone(&audit) as Arc<_>);
         if let Err(error) = admin.start() {
             tracing::error!(%error, "the configuration is refused: the listener stays down");
         }
@@ -129,7 +148,6 @@ impl Host {
         admin.add_stats(Arc::new(GenaiStats(Arc::clone(&genai))))?;
         let names = Arc::clone(&runtime);
         let callers: CallerNames = Arc::new(move || names.token_names(QUERY));
-        audit.start(AuditLog::open(&store("audit_path")?.path)?);
         let ai_metrics = AiMetrics(Arc::downgrade(&ai));
         let ops = OpsDeps::new(deps.clone(), Arc::clone(&book), callers)
             .with_admin(Arc::clone(&admin))
@@ -143,7 +161,23 @@ impl Host {
         )))?;
         ops::register(&registry, &ops)?;
         stats.start(&ops)?;
-        Ok(Self { book, stats, ops, gateway, catalog, registry, deps, memory, prompts, rag, ai, changes, admin, runtime })
+        Ok(Self {
+            audit,
+            book,
+            stats,
+            ops,
+            gateway,
+            catalog,
+            registry,
+            deps,
+            memory,
+            prompts,
+            rag,
+            ai,
+            changes,
+            admin,
+            runtime,
+        })
     }
 
     /// The registry: a host adds its own handlers here.
@@ -211,7 +245,7 @@ impl Host {
         let info = ServerInfo::new("penstock", env!("CARGO_PKG_VERSION"));
         let builder = Server::builder(info)
             .config(self.runtime.server_config())
-            .hooks(Arc::new(BookHooks(Arc::clone(&self.book))))
+            .hooks(Arc::new(BookHooks(Arc::clone(&self.book), Arc::clone(&self.audit))))
             .page(METRICS_PATH, Arc::new(MetricsPage(self.ops.clone())))
             .authenticator(Arc::clone(&self.runtime.tokens) as Arc<_>);
         self.endpoints().into_iter().fold(builder, ServerBuilder::endpoint)
@@ -241,6 +275,8 @@ impl Host {
         self.ai.close();
         self.stats.close();
         self.gateway.close();
+        self.runtime.audit_end();
+        self.audit.close();
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod ai;
 mod ai_stats;
+mod auditing;
 mod call_log;
 mod config;
 mod configuration;
@@ -28,10 +29,11 @@ mod rag;
 mod rows;
 mod runtime;
 mod statistics;
+mod stores;
 mod targets;
 mod tokens;
 
-pub use config::HostConfig;
+pub use config::{HostConfig, HostDirectory};
 pub use error::HostError;
 pub use harvesting::{HarvestProgress, HarvestReport};
 pub use host::Host;

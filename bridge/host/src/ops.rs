@@ -1,13 +1,15 @@
 //! The operators' endpoints: their tools, the book of calls behind them, and the layer that fills it; it does no work of the tools.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bridge::{Next, RegistryError, ToolHandlerRegistry, ToolLayer};
-use mcp::{CallContext, ErrorCode, ToolError, ToolOutput, ToolResult, ToolSpec};
+use mcp::{CallContext, ToolOutput, ToolResult, ToolSpec};
 use mcp_server::{Hooks, RequestReport};
-use mcp_tools::{AuditLog, AuditRow, CallBook, OpsDeps, admin_tools, cache_tools, observe_tools, stats_tools};
+use mcp_tools::{CallBook, OpsDeps, admin_tools, cache_tools, observe_tools, stats_tools};
 use serde_json::{Map, Value};
+
+use crate::auditing::Auditor;
 
 /// The endpoint of health and metrics.
 pub(crate) const OBSERVE: &str = "/mcp/observe";
@@ -77,8 +79,8 @@ impl ToolLayer for BookLayer {
     }
 }
 
-/// Writes what the listener says into the book.
-pub(crate) struct BookHooks(pub(crate) Arc<CallBook>);
+/// Writes what the listener says into the book, and refused logins into the audit log.
+pub(crate) struct BookHooks(pub(crate) Arc<CallBook>, pub(crate) Arc<Auditor>);
 
 impl Hooks for BookHooks {
     fn request_started(&self, _: &str) {
@@ -93,8 +95,11 @@ impl Hooks for BookHooks {
         self.0.refused(address);
     }
 
-    fn auth_refused(&self, endpoint: &str, _: &str, reason: &'static str) {
+    fn auth_refused(&self, endpoint: &str, address: &str, reason: &'static str) {
         self.0.auth_failed(endpoint, reason);
+        if reason != "locked_out" {
+            self.1.login_refused(endpoint, address);
+        }
     }
 
     fn rate_limited(&self, endpoint: &str, caller: &str, _: &str) {
@@ -104,83 +109,4 @@ impl Hooks for BookHooks {
     fn connections(&self, change: i64) {
         self.0.connections(change);
     }
-}
-
-/// Writes calls into the audit log: those of `/mcp/admin`, destructive tools anywhere, and changes of the cache's times.
-/// Of a destructive call the intent is durable before the tool runs; without it the tool does not run.
-#[derive(Default)]
-pub(crate) struct AuditLayer(OnceLock<AuditLog>);
-
-impl AuditLayer {
-    /// Calls are recorded from now on: the store is open.
-    pub(crate) fn start(&self, log: AuditLog) {
-        // A host opens its store once.
-        let _ = self.0.set(log);
-    }
-}
-
-impl ToolLayer for AuditLayer {
-    fn call(
-        &self,
-        cx: &CallContext,
-        spec: &ToolSpec,
-        args: Map<String, Value>,
-        next: Next<'_>,
-    ) -> ToolResult<ToolOutput> {
-        let destructive = spec.annotations.destructive_hint;
-        if !(destructive || &*cx.endpoint == ADMIN || spec.name == "set_cache_ttl") {
-            return next.run(cx, spec, args);
-        }
-        let Some(log) = self.0.get() else {
-            let message = "the audit log is not open yet: nothing was done";
-            return Err(ToolError::new(ErrorCode::Unavailable, message).retryable(true));
-        };
-        let arguments = Value::Object(masked(&args)).to_string();
-        let target = args.get("target_id").and_then(Value::as_str).map(str::to_owned);
-        let address = Some(cx.caller.address.as_str()).filter(|address| !address.is_empty());
-        let row = AuditRow {
-            kind: "tool",
-            caller: &cx.caller.token_name,
-            client_address: address,
-            endpoint: Some(&cx.endpoint),
-            action: &spec.name,
-            target_id: target.as_deref(),
-            arguments_json: Some(&arguments),
-            outcome: "intent",
-            ..AuditRow::default()
-        };
-        let ref_id = if destructive { Some(log.append(&row)?) } else { None };
-        let result = next.run(cx, spec, args);
-        let outcome = match &result {
-            Ok(output) if !output.is_error => "ok",
-            Err(e) if matches!(e.code, ErrorCode::PermissionDenied | ErrorCode::FailedPrecondition) => {
-                "refused"
-            }
-            _ => "error",
-        };
-        let error = result.as_ref().err();
-        let detail = error.map(|e| e.message.as_str());
-        let code = error.map(|e| e.code.as_str());
-        // The action is done: a log that fails now is reported by the log itself, not as a failure of the action.
-        let _ = log.append(&AuditRow { outcome, error_code: code, detail, ref_id, ..row });
-        result
-    }
-}
-
-/// Arguments whose names speak of secrets show `***`.
-fn masked(args: &Map<String, Value>) -> Map<String, Value> {
-    let secret = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        ["password", "secret", "token", "api_key", "credential"].iter().any(|word| name.contains(word))
-            && name != "page_token"
-    };
-    let mask = |(name, value): (&String, &Value)| {
-        let value = match value {
-            _ if secret(name) => Value::from("***"),
-            Value::Object(inner) => Value::Object(masked(inner)),
-            other => other.clone(),
-        };
-        (name.clone(), value)
-    };
-    args.iter().map(mask).collect()
 }

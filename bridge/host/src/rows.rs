@@ -10,8 +10,8 @@ use harvest_gateway::{
 };
 use mcp::Scope;
 use mcp_config::{
-    BACKENDS, Candidate, Cell, ConfigResult, Row, RowView, TOKEN_ENDPOINTS, Variables, refused, resolve_secret, ssl_mode,
-    target_effects,
+    BACKENDS, Candidate, Cell, ConfigResult, Row, RowView, TOKEN_ENDPOINTS, Variables, refused,
+    resolve_secret, ssl_mode, target_effects,
 };
 use mcp_server::{ServerConfig, TokenRecord};
 use mcp_tools::CatalogSettings;

@@ -11,12 +11,14 @@ use harvest::{ConnectParams, HarvestError};
 use harvest_catalog::LogWriter;
 use harvest_gateway::{BackendConfig, BackendDirectory, CallScope, Gateway, RuleSet, Settings, TargetInfo};
 use mcp_config::{
-    Applied, Candidate, Cell, ConfigResult, ListenerChange, ListenerState, RowView, Runtime, VARIABLES,
+    Applied, Candidate, Cell, ConfigResult, ListenerChange, ListenerState, Row, RowView, Runtime, VARIABLES,
     refused, target_effects,
 };
 use mcp_server::{Server, ServerConfig, TokenRecord, TokenTable};
 use mcp_tools::{CallBook, CatalogDeps};
 
+use crate::auditing::Auditor;
+use crate::config::HostDirectory;
 use crate::listener::{ListenerControl, ListenerSettings};
 use crate::rows;
 
@@ -32,14 +34,19 @@ pub trait ConfigConsumer: Send + Sync {
     fn apply(&self, candidate: &Candidate);
 }
 
-/// The backends of the table, changed as a whole.
+/// The backends of the table, changed as a whole, or those of a host that keeps its own list.
 #[derive(Debug, Default)]
 pub(crate) struct TableDirectory {
     backends: ArcSwap<Vec<BackendConfig>>,
     generation: AtomicU64,
+    own: Option<HostDirectory>,
 }
 
 impl TableDirectory {
+    pub(crate) fn new(own: Option<HostDirectory>) -> Self {
+        Self { own, ..Self::default() }
+    }
+
     fn replace(&self, backends: Vec<BackendConfig>) {
         if **self.backends.load() != backends {
             self.backends.store(Arc::new(backends));
@@ -50,10 +57,16 @@ impl TableDirectory {
 
 impl BackendDirectory for TableDirectory {
     fn backends(&self, hostgroup_id: u32) -> Vec<BackendConfig> {
+        if let Some(own) = &self.own {
+            return own.0.backends(hostgroup_id);
+        }
         self.backends.load().iter().filter(|b| b.hostgroup_id == hostgroup_id).cloned().collect()
     }
 
     fn generation(&self) -> u64 {
+        if let Some(own) = &self.own {
+            return own.0.generation();
+        }
         self.generation.load(Ordering::Acquire)
     }
 }
@@ -68,6 +81,7 @@ pub(crate) struct HostRuntime {
     /// What the URLs of command-line targets said beyond the columns.
     pub(crate) extra: BTreeMap<String, ConnectParams>,
     pub(crate) started: Instant,
+    audit: Arc<Auditor>,
     parts: OnceLock<Parts>,
     state: Mutex<State>,
 }
@@ -91,6 +105,8 @@ struct State {
     extra_tokens: Vec<TokenRecord>,
     records: Vec<TokenRecord>,
     effects: BTreeMap<String, &'static str>,
+    /// Groups of backends that targets name.
+    groups: Vec<u32>,
     consumers: Vec<Arc<dyn ConfigConsumer>>,
 }
 
@@ -101,6 +117,7 @@ impl HostRuntime {
         registry: Arc<ToolHandlerRegistry>,
         base: (Settings, ServerConfig),
         extra: BTreeMap<String, ConnectParams>,
+        audit: Arc<Auditor>,
     ) -> Self {
         Self {
             gateway,
@@ -110,6 +127,7 @@ impl HostRuntime {
             base,
             extra,
             started: Instant::now(),
+            audit,
             parts: OnceLock::new(),
             state: Mutex::default(),
         }
@@ -139,7 +157,7 @@ impl HostRuntime {
     pub(crate) fn set_listener(&self, control: Arc<dyn ListenerControl>) -> Result<ListenerChange, String> {
         let mut state = self.lock();
         let outcome = match &state.wanted {
-            Some(wanted) => control.apply(wanted),
+            Some(wanted) => self.listen(&*control, wanted),
             None => Err("the configuration was refused at start: see SHOW MCP STATUS".to_owned()),
         };
         state.listener = Some(control);
@@ -162,6 +180,46 @@ impl HostRuntime {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the listener to these settings, and tells the audit log.
+    fn listen(
+        &self,
+        control: &dyn ListenerControl,
+        wanted: &ListenerSettings,
+    ) -> Result<ListenerChange, String> {
+        let outcome = control.apply(wanted);
+        let line = || control.state().line();
+        match &outcome {
+            Ok(ListenerChange::Unchanged) => {}
+            Ok(ListenerChange::Started) => self.audit.listener("start", Ok(&line())),
+            Ok(ListenerChange::RestartScheduled) => self.audit.listener("restart", Ok(&line())),
+            Ok(ListenerChange::StopScheduled) => self.audit.listener("stop", Ok(&line())),
+            Err(cause) => self.audit.listener("start", Err(cause)),
+        }
+        outcome
+    }
+
+    /// The end of the program is the end of the listener.
+    pub(crate) fn audit_end(&self) {
+        let control = self.lock().listener.clone();
+        if control.is_some_and(|control| control.state().enabled) {
+            self.audit.listener("stop", Ok("the program ends"));
+        }
+    }
+
+    fn put_rules(&self, candidate: &Candidate) -> harvest::HarvestResult<()> {
+        let rules = rows::rules(candidate);
+        if candidate.only_column != Some("cache_ttl_ms") {
+            return self.gateway.set_rules(rules, None);
+        }
+        // Times to live alone: what is cached stays, as whoever changed them wants.
+        let before = self.gateway.rules().configs();
+        let changed = rules.iter().filter(|rule| !before.contains(rule));
+        for (rule_id, ttl_ms) in changed.filter_map(|rule| Some((rule.rule_id, rule.cache_ttl_ms?))) {
+            self.gateway.set_rule_cache_ttl(rule_id, ttl_ms)?;
+        }
+        Ok(())
     }
 
     fn check_rules(&self, candidate: &Candidate) -> ConfigResult<()> {
@@ -209,7 +267,7 @@ impl Runtime for HostRuntime {
         }
         // The last thing that may fail; from here on everything is taken.
         let change = match &state.listener {
-            Some(control) => control.apply(&wanted).map_err(|cause| {
+            Some(control) => self.listen(&**control, &wanted).map_err(|cause| {
                 refused(VARIABLES, None, format!("the listener cannot take the values: {cause}"))
                     .with("reason", "listener")
             })?,
@@ -237,12 +295,13 @@ impl Runtime for HostRuntime {
         }
         if changes("backends") || changes("profiles") || changes(VARIABLES) {
             self.directory.replace(rows::backends(candidate));
+            state.groups = targets.iter().map(|target| target.hostgroup_id).collect();
             self.gateway.set_targets(targets);
             state.effects = target_effects(candidate).into_iter().collect();
         }
         if changes("query_rules") {
             // Compiled above; only the memory of the machine could fail it now.
-            self.gateway.set_rules(rows::rules(candidate), None).map_err(|error| rule_refusal(&error))?;
+            self.put_rules(candidate).map_err(|error| rule_refusal(&error))?;
         }
         if changes("tokens") || changes(VARIABLES) {
             state.records = rows::tokens(candidate);
@@ -263,6 +322,21 @@ impl Runtime for HostRuntime {
                 state
             },
             |control| control.state(),
+        )
+    }
+
+    fn mirrored(&self, table: &str) -> Option<Vec<Row>> {
+        let own = self.directory.own.as_ref().filter(|_| table == "mcp_backends")?;
+        let mut groups = own.0.hostgroups();
+        groups.extend(&self.lock().groups);
+        groups.sort_unstable();
+        groups.dedup();
+        Some(
+            groups
+                .into_iter()
+                .flat_map(|group| own.0.backends(group))
+                .map(|b| rows::backend_row(&b))
+                .collect(),
         )
     }
 
@@ -303,6 +377,7 @@ impl Runtime for HostRuntime {
                 "stores".to_owned(),
                 if self.parts.get().is_some() { "open".to_owned() } else { "not open".to_owned() },
             ),
+            ("audit".to_owned(), self.audit.line()),
         ];
         for target in self.gateway.targets(&CallScope::new("list_targets", "host")) {
             let Some(findings) = target.account.filter(|findings| !findings.is_empty()) else { continue };

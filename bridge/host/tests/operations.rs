@@ -46,7 +46,8 @@ fn destructive_calls_are_audited_and_refused_without_scope_or_account() {
     assert!(counted.to_string().contains("clear_cache"), "the layer counts calls: {counted}");
     let log = AuditLog::open(&folder.path().join("mcp_audit.db")).expect("opens");
     // Three destructive calls, an intent and an outcome each; reading leaves none.
-    assert_eq!(log.verify().expect("reads"), Ok(6));
+    let report = log.verify().expect("reads");
+    assert_eq!((report.rows, report.fault), (6, None));
 }
 
 /// Opens an account of its own for operations.

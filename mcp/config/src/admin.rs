@@ -300,7 +300,12 @@ impl AdminSql {
             }
             Verb::ShowVariables { family, like } => self.show_variables(family, like.as_deref(), text),
             Verb::SelectVariable { name } => self.select_variable(&name),
-            Verb::ShowTables { database } => self.show_tables(database.as_deref()),
+            Verb::ShowDatabases => Ok(self.show_databases()),
+            Verb::ShowProcesslist => {
+                let reply = self.sql(session, "SELECT * FROM stats.stats_mcp_processlist", &[], rows_max)?;
+                Ok(AdminReply { sql: text.trim().to_owned(), kind: ReplyKind::Show, ..reply })
+            }
+            Verb::ShowTables { database, like } => self.show_tables(database.as_deref(), like.as_deref()),
             Verb::ShowCreateTable { table } => self.show_create(&table),
         }
     }

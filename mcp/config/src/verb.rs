@@ -102,10 +102,16 @@ pub enum Verb {
         /// The value.
         value: String,
     },
+    /// SHOW DATABASES.
+    ShowDatabases,
+    /// SHOW PROCESSLIST: the calls that run.
+    ShowProcesslist,
     /// SHOW TABLES.
     ShowTables {
         /// The database, if one was named.
         database: Option<String>,
+        /// The LIKE pattern.
+        like: Option<String>,
     },
     /// SHOW CREATE TABLE.
     ShowCreateTable {
@@ -207,8 +213,10 @@ impl Verbs {
         let upper: Vec<&str> = upper.iter().map(String::as_str).collect();
         let family = |word: &str| self.families.iter().find(|name| **name == word).copied();
         match upper.as_slice() {
-            ["SHOW", "VARIABLES"] => return Ok(Verb::ShowVariables { family: None, like: None }),
-            ["SHOW", "VARIABLES", "LIKE", ..] => {
+            ["SHOW", "DATABASES" | "SCHEMAS"] => return Ok(Verb::ShowDatabases),
+            ["SHOW", "PROCESSLIST"] | ["SHOW", "FULL", "PROCESSLIST"] => return Ok(Verb::ShowProcesslist),
+            ["SHOW", "VARIABLES"] | ["SHOW", "GLOBAL" | "ALL", "VARIABLES"] => return Ok(Verb::ShowVariables { family: None, like: None }),
+            ["SHOW", "VARIABLES", "LIKE", ..] | ["SHOW", "GLOBAL" | "ALL", "VARIABLES", "LIKE", ..] => {
                 return Ok(Verb::ShowVariables { family: None, like: Some(pattern(text)?) });
             }
             ["SHOW", name, "VARIABLES"] if family(name).is_some() => {
@@ -217,9 +225,16 @@ impl Verbs {
             ["SHOW", name, "VARIABLES", "LIKE", ..] if family(name).is_some() => {
                 return Ok(Verb::ShowVariables { family: family(name), like: Some(pattern(text)?) });
             }
-            ["SHOW", "TABLES"] => return Ok(Verb::ShowTables { database: None }),
+            ["SHOW", "TABLES"] => return Ok(Verb::ShowTables { database: None, like: None }),
+            ["SHOW", "TABLES", "LIKE", _] => {
+                return Ok(Verb::ShowTables { database: None, like: Some(pattern(text)?) });
+            }
             ["SHOW", "TABLES", "FROM" | "IN", _] => {
-                return Ok(Verb::ShowTables { database: words.last().map(|word| bare(word)) });
+                return Ok(Verb::ShowTables { database: words.last().map(|word| bare(word)), like: None });
+            }
+            ["SHOW", "TABLES", "FROM" | "IN", _, "LIKE", _] => {
+                let database = words.get(3).map(|word| bare(word));
+                return Ok(Verb::ShowTables { database, like: Some(pattern(text)?) });
             }
             ["SHOW", "CREATE", "TABLE", _] => {
                 return Ok(Verb::ShowCreateTable {

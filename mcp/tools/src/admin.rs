@@ -3,6 +3,7 @@
 mod flush_cache;
 mod kill_query;
 mod list_users;
+mod reload;
 mod show_processes;
 
 use harvest::{AdminConnection, AdminRow};
@@ -26,6 +27,7 @@ pub fn admin_tools(deps: &OpsDeps) -> Toolbox {
         .with(Ops::<show_processes::ShowProcesses>::new(deps))
         .with(Ops::<kill_query::KillQuery>::new(deps))
         .with(Ops::<flush_cache::FlushCache>::new(deps))
+        .with(Ops::<reload::Reload>::new(deps))
 }
 
 /// A session for operations on the first server of the target that can be reached.

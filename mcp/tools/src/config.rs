@@ -6,7 +6,7 @@ mod list_variables;
 mod query;
 mod reload_config;
 mod set_config;
-mod shared;
+pub(crate) mod shared;
 #[cfg(test)]
 mod tests;
 

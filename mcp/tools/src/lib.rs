@@ -21,7 +21,7 @@ mod toolbox;
 mod tests;
 
 pub use admin::admin_tools;
-pub use audit::{AuditLog, AuditRow};
+pub use audit::{AuditLog, AuditReport, AuditRow};
 pub use budget::ResultStore;
 pub use cache::cache_tools;
 pub use config::config_tools;

@@ -115,7 +115,22 @@ impl AdminSql {
         Ok(AdminReply::table(text, ReplyKind::Checksum, &["table", "checksum"], vec![row]))
     }
 
-    pub(super) fn show_tables(&self, database: Option<&str>) -> ConfigResult<AdminReply> {
+    pub(super) fn show_databases(&self) -> AdminReply {
+        let disk = self.options.disk.display().to_string();
+        let history = self.lock().history.as_ref().map(|path| path.display().to_string());
+        let file = |name: &str| match name {
+            "disk" => disk.clone(),
+            "stats_history" => history.clone().unwrap_or_default(),
+            _ => String::new(),
+        };
+        let row = |(at, name): (usize, &&str)| {
+            vec![Cell::Integer(i64::try_from(at).unwrap_or(0)), Cell::text(*name), Cell::Text(file(name))]
+        };
+        let rows = DATABASES.iter().enumerate().map(row).collect();
+        AdminReply::table("SHOW DATABASES", ReplyKind::Show, &["seq", "name", "file"], rows)
+    }
+
+    pub(super) fn show_tables(&self, database: Option<&str>, like: Option<&str>) -> ConfigResult<AdminReply> {
         let database = database.unwrap_or("main").to_ascii_lowercase();
         if !DATABASES.contains(&database.as_str()) {
             return Err(ToolError::not_found("database", database).with("similar", DATABASES.to_vec()));
@@ -137,6 +152,7 @@ impl AdminSql {
             Err(error) => return Err(store("tables", &error)),
         };
         let shown = names.into_iter().filter(|name| !HIDDEN.contains(&name.as_str()));
+        let shown = shown.filter(|name| like.is_none_or(|pattern| is_like(name, pattern)));
         let rows = shown.map(|name| vec![Cell::Text(name)]).collect();
         Ok(AdminReply::table(format!("SHOW TABLES FROM {database}"), ReplyKind::Show, &["tables"], rows))
     }

@@ -1,11 +1,13 @@
 //! `set_cache_ttl`: how long results are kept, by default or by one rule, in what runs now.
 
-use mcp::{ToolAnnotations, ToolError, ToolResult};
+use mcp::{ErrorCode, ToolAnnotations, ToolError, ToolResult};
+use mcp_config::{AdminSql, Cell};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::enabled;
+use crate::config::shared::session;
 use crate::deps::{Call, Frame};
 use crate::errors::IntoToolResult;
 use crate::ops::{OpsDeps, OpsTool};
@@ -60,8 +62,8 @@ impl OpsTool for SetCacheTtl {
     type Output = Output;
     const NAME: &'static str = "set_cache_ttl";
     const TITLE: &'static str = "Change the time to live";
-    const TEXT: &'static str = "Changes how long results are cached: of one query rule, or of statements without one. The change holds \
-        until the next load of the configuration.";
+    const TEXT: &'static str = "Changes how long results are cached: of one query rule, or of statements without one. Without persist the \
+        change holds until the next load of the configuration.";
     const TOOLSET: &'static str = "cache";
     const HINTS: ToolAnnotations = ToolAnnotations::WRITE_IDEMPOTENT;
 
@@ -78,21 +80,22 @@ impl OpsTool for SetCacheTtl {
                 .with("argument", "ttl_ms")
                 .with("variable", "mcp-cache_max_ttl_ms"));
         }
-        if args.persist != Persist::Runtime {
-            return Err(ToolError::precondition(
-                "only the running value is changed here: store it with the configuration's own tools",
-            )
-            .with("reason", "runtime_only")
-            .with("remedy", "use set_config or the query rules table, or persist = runtime"));
-        }
-        let previous_ttl_ms = match args.rule_id {
-            Some(rule_id) => gateway.set_rule_cache_ttl(rule_id, args.ttl_ms).for_tool()?,
-            None => {
-                let mut changed = (*settings).clone();
-                changed.cache.default_ttl_ms = args.ttl_ms;
-                gateway.set_settings(changed);
-                Some(settings.cache.default_ttl_ms)
+        let previous_ttl_ms = match &deps.admin {
+            Some(admin) => in_layers(admin, call, &args, settings.cache.default_ttl_ms)?,
+            None if args.persist != Persist::Runtime => {
+                return Err(ToolError::precondition("this server has no configuration in layers")
+                    .with("reason", "no_configuration")
+                    .with("remedy", "use persist = runtime"));
             }
+            None => match args.rule_id {
+                Some(rule_id) => gateway.set_rule_cache_ttl(rule_id, args.ttl_ms).for_tool()?,
+                None => {
+                    let mut changed = (*settings).clone();
+                    changed.cache.default_ttl_ms = args.ttl_ms;
+                    gateway.set_settings(changed);
+                    Some(settings.cache.default_ttl_ms)
+                }
+            },
         };
         let entries_changed = if args.apply_to_existing {
             gateway.cache().set_ttl(|entry| entry.rule_id == args.rule_id, args.ttl_ms)
@@ -104,4 +107,25 @@ impl OpsTool for SetCacheTtl {
             Output { scope, rule_id: args.rule_id, ttl_ms: args.ttl_ms, previous_ttl_ms, entries_changed };
         Ok((output, Frame::new()))
     }
+}
+
+/// Changes the variable, or the rule's row, in the layers asked for; gives the time before.
+fn in_layers(admin: &AdminSql, call: &Call<'_>, args: &Args, default_ttl_ms: u64) -> ToolResult<Option<u64>> {
+    let persist = match args.persist {
+        Persist::Runtime => mcp_config::Persist::Runtime,
+        Persist::Memory => mcp_config::Persist::Memory,
+        Persist::Disk => mcp_config::Persist::Disk,
+    };
+    let session = session(call.cx);
+    let Some(rule_id) = args.rule_id else {
+        admin.set_variable(&session, "mcp-cache_default_ttl_ms", &args.ttl_ms.to_string(), persist)?;
+        return Ok(Some(default_ttl_ms));
+    };
+    let value = Cell::Integer(i64::try_from(args.ttl_ms).unwrap_or(i64::MAX));
+    let place = ("mcp_query_rules", &[Cell::Integer(rule_id)][..]);
+    let before = admin.set_cell(&session, place, ("cache_ttl_ms", value), persist).map_err(|error| {
+        let missing = error.code == ErrorCode::NotFound;
+        if missing { ToolError::not_found("rule", rule_id.to_string()) } else { error }
+    })?;
+    Ok(before.as_int().and_then(|ttl| u64::try_from(ttl).ok()))
 }

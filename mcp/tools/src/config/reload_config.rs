@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::shared::{FAMILY, finish, full_session};
+use super::shared::{FAMILY, ModuleRow, finish, full_session, reports};
 use crate::schema::{OutputSchema, input_schema};
 use crate::toolbox::QueryTool;
 
@@ -46,31 +46,11 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Skipped {
-    /// Which row.
-    id: String,
-    /// Why it is not in use.
-    reason: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Report {
-    /// The module.
-    module: &'static str,
-    /// Rows loaded.
-    rows: u64,
-    /// Rows in use.
-    effective: u64,
-    /// Rows loaded but not in use.
-    skipped: Vec<Skipped>,
-}
-
-#[derive(Serialize, JsonSchema)]
 struct Output {
     /// As asked for.
     scope: Scope,
     /// The modules moved.
-    modules: Vec<Report>,
+    modules: Vec<ModuleRow>,
     /// unchanged, restart_scheduled, started or stop_scheduled.
     listener: &'static str,
 }
@@ -113,16 +93,7 @@ impl QueryTool for ReloadConfig {
         };
         let modules: Vec<String> = args.modules.iter().map(|module| name(module).to_owned()).collect();
         let done = self.0.reload(&full_session(cx), FAMILY, scope, &modules)?;
-        let modules = done
-            .modules
-            .into_iter()
-            .map(|report| Report {
-                module: report.module,
-                rows: report.rows,
-                effective: report.effective,
-                skipped: report.skipped.into_iter().map(|(id, reason)| Skipped { id, reason }).collect(),
-            })
-            .collect();
+        let modules = reports(done.modules);
         finish(started, &Output { scope: args.scope, modules, listener: done.listener.as_str() })
     }
 }
