@@ -145,10 +145,7 @@ mod tests {
         assert!(html.contains("main.orders.customer_id \u{2192} main.customers.id"), "{html}");
         assert!(html.contains("<svg") && !html.contains("<script>"), "{html}");
         let markdown = std::fs::read_to_string(out.join("report.md")).expect("report");
-        assert!(
-            markdown.contains("| main.orders.customer_id | main.customers.id | declared | 1.00 |"),
-            "{markdown}"
-        );
+        assert!(markdown.contains("| orders.customer_id | customers.id | declared | 1.00 |"), "{markdown}");
         assert!(markdown.contains("declares no primary key."), "{markdown}");
     }
 }

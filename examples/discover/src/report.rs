@@ -2,6 +2,7 @@
 
 mod diagram;
 mod html;
+mod layout;
 mod markdown;
 
 pub(crate) use html::html;
@@ -40,4 +41,15 @@ pub(crate) fn counts(facts: &Facts) -> String {
 pub(crate) fn domain_of<'a>(facts: &'a Facts, object_key: &str) -> Option<&'a str> {
     let holds = |d: &&bridge_ai::DomainFact| d.members.iter().any(|m| m.object_key == object_key);
     facts.domains.iter().find(holds).map(|d| d.title.as_str())
+}
+
+/// The name of an object; without its schema where there is only one.
+pub(crate) fn label<'a>(facts: &Facts, object_key: &'a str) -> &'a str {
+    let Some((schema, _)) = facts.objects.first().and_then(|o| o.object_key.split_once('.')) else {
+        return object_key;
+    };
+    let of = |key: &'a str| key.strip_prefix(schema).and_then(|rest| rest.strip_prefix('.'));
+    let is_only =
+        facts.objects.iter().all(|o| o.object_key.strip_prefix(schema).is_some_and(|r| r.starts_with('.')));
+    if is_only && !schema.starts_with('"') { of(object_key).unwrap_or(object_key) } else { object_key }
 }

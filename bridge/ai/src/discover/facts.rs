@@ -74,6 +74,26 @@ pub struct ObjectFact {
     pub summary: Option<SummaryFact>,
 }
 
+/// A table of this name and comment, and nothing else.
+#[cfg(test)]
+pub(crate) fn named(object_key: &str, comment: &str) -> ObjectFact {
+    ObjectFact {
+        object_id: 1,
+        object_key: object_key.to_owned(),
+        object_type: "table".to_owned(),
+        guessed_kind: String::new(),
+        comment: comment.to_owned(),
+        rows_est: None,
+        has_primary_key: false,
+        has_time_column: false,
+        has_summary: false,
+        fk_in: 0,
+        fk_out: 0,
+        columns: Vec::new(),
+        summary: None,
+    }
+}
+
 /// A member of a domain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -225,7 +245,8 @@ impl Facts {
         for hit in hands.pages("llm.search", &args, "results", RECORDS_MAX)? {
             self.questions.push(QuestionFact {
                 title: text(&hit, "title"),
-                question: text(&hit, "body"),
+                // The record's further words are for searches.
+                question: text(&hit, "body").lines().next().unwrap_or_default().to_owned(),
                 sql: text(&hit, "example_sql"),
                 confidence: number(&hit, "confidence"),
             });

@@ -1,20 +1,23 @@
-//! Tables and their keys as inline SVG, laid out on a grid with neighbours close together; it decides no key.
+//! Tables and their keys as inline SVG: referred tables left, what refers to them right, the rest below; it decides no key.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
-use bridge_ai::{Facts, KeyOrigin, ObjectFact};
+use bridge_ai::{Facts, KeyFact, KeyOrigin, ObjectFact};
 
 use super::html::escape;
+use super::label;
+use super::layout::Layout;
 
 /// Boxes that still fit an eye; the best connected ones are drawn.
 const BOXES_MAX: usize = 60;
 const COLUMNS_SHOWN: usize = 6;
 const NAME_CHARS: usize = 26;
-const WIDTH: usize = 210;
+const WIDTH: usize = 190;
 const LINE: usize = 16;
-const GAP_X: usize = 70;
-const GAP_Y: usize = 36;
+const GAP_X: usize = 80;
+const GAP_Y: usize = 22;
+const EDGE: usize = 12;
 
 struct Placed<'a> {
     object: &'a ObjectFact,
@@ -25,62 +28,78 @@ struct Placed<'a> {
 
 /// The diagram.
 pub(super) fn svg(facts: &Facts) -> String {
-    let order = ordered(facts);
-    let across = (1..).find(|n| n * n * 2 >= order.len() * 3).unwrap_or(1);
-    let mut placed: Vec<Placed<'_>> = Vec::new();
-    let mut y = 10;
-    for row in order.chunks(across) {
-        let mut tallest = 0;
-        for (at, object) in row.iter().enumerate() {
-            let height = LINE * (shown(object).len() + 1) + 10;
-            tallest = tallest.max(height);
-            placed.push(Placed { object, x: 10 + at * (WIDTH + GAP_X), y, height });
-        }
-        y += tallest + GAP_Y;
+    let (linked, alone) = chosen(facts);
+    let at: HashMap<&str, usize> =
+        linked.iter().enumerate().map(|(n, o)| (o.object_key.as_str(), n)).collect();
+    let ends = |key: &KeyFact| Some((*at.get(key.child.as_str())?, *at.get(key.parent.as_str())?));
+    let joined: BTreeSet<(usize, usize)> =
+        facts.keys.iter().filter_map(ends).filter(|(c, p)| c != p).collect();
+    let heights: Vec<usize> = linked.iter().map(|object| height(object)).collect();
+    let layout = Layout::new(&heights, &joined, GAP_Y);
+    let x = |column: usize| EDGE + column * (WIDTH + GAP_X);
+    let mut placed: Vec<Placed<'_>> = linked
+        .iter()
+        .zip(&layout.boxes)
+        .map(|(object, (column, top))| Placed {
+            object,
+            x: x(*column),
+            y: EDGE + top,
+            height: height(object),
+        })
+        .collect();
+    let mut bottom = if linked.is_empty() { EDGE } else { EDGE + layout.height + GAP_Y * 2 };
+    let across = layout.columns.max(4);
+    for row in alone.chunks(across) {
+        let tops = row.iter().enumerate().map(|(n, object)| Placed {
+            object,
+            x: x(n),
+            y: bottom,
+            height: height(object),
+        });
+        placed.extend(tops);
+        bottom += row.iter().map(|object| height(object)).max().unwrap_or(0) + GAP_Y;
     }
-    let width = 20 + across.min(order.len().max(1)) * (WIDTH + GAP_X);
+    let width = x(across) + EDGE;
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{y}\" viewBox=\"0 0 {width} {y}\" font-family=\"system-ui,sans-serif\" font-size=\"12\" role=\"img\"><title>Tables and keys</title>"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{bottom}\" viewBox=\"0 0 {width} {bottom}\" font-family=\"system-ui,sans-serif\" font-size=\"12\" role=\"img\"><title>Tables and keys</title>"
     );
-    edges(&mut out, facts, &placed);
+    for key in &facts.keys {
+        if let Some((child, parent)) = ends(key) {
+            let way = layout.passes(child, parent).into_iter().map(|(column, y)| (x(column), EDGE + y));
+            edge(&mut out, key, &placed[child], &placed[parent], &way.collect::<Vec<_>>());
+        }
+    }
     for item in &placed {
-        boxed(&mut out, item);
+        boxed(&mut out, facts, item);
     }
     out.push_str("</svg>");
-    if order.len() < facts.objects.len() {
+    if placed.len() < facts.objects.len() {
         let _ = write!(
             out,
             "<p>The {} best connected of {} objects are drawn.</p>",
-            order.len(),
+            placed.len(),
             facts.objects.len()
         );
     }
     out
 }
 
-/// Best connected first, then what is next to those, so that neighbours come near.
-fn ordered(facts: &Facts) -> Vec<&ObjectFact> {
-    let mut next: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+fn height(object: &ObjectFact) -> usize {
+    LINE * (shown(object).len() + 1) + 10
+}
+
+/// The best connected objects, those with keys and those without.
+fn chosen(facts: &Facts) -> (Vec<&ObjectFact>, Vec<&ObjectFact>) {
+    let mut degrees: BTreeMap<&str, usize> = BTreeMap::new();
     for key in facts.keys.iter().filter(|k| k.child != k.parent) {
-        next.entry(&key.child).or_default().push(&key.parent);
-        next.entry(&key.parent).or_default().push(&key.child);
+        *degrees.entry(&key.child).or_default() += 1;
+        *degrees.entry(&key.parent).or_default() += 1;
     }
-    let degree = |object: &ObjectFact| next.get(object.object_key.as_str()).map_or(0, Vec::len);
-    let mut by_degree: Vec<&ObjectFact> = facts.objects.iter().collect();
-    by_degree.sort_by(|a, b| degree(b).cmp(&degree(a)).then_with(|| a.object_key.cmp(&b.object_key)));
-    by_degree.truncate(BOXES_MAX);
-    let mut left: HashMap<&str, &ObjectFact> =
-        by_degree.iter().map(|o| (o.object_key.as_str(), *o)).collect();
-    let mut out = Vec::new();
-    for start in by_degree {
-        let mut queue = VecDeque::from([start.object_key.as_str()]);
-        while let Some(key) = queue.pop_front() {
-            let Some(object) = left.remove(key) else { continue };
-            out.push(object);
-            queue.extend(next.get(key).into_iter().flatten().copied());
-        }
-    }
-    out
+    let degree = |object: &ObjectFact| degrees.get(object.object_key.as_str()).copied().unwrap_or(0);
+    let mut all: Vec<&ObjectFact> = facts.objects.iter().collect();
+    all.sort_by(|a, b| degree(b).cmp(&degree(a)).then_with(|| a.object_key.cmp(&b.object_key)));
+    all.truncate(BOXES_MAX);
+    all.into_iter().partition(|object| degree(object) > 0)
 }
 
 /// Keys first, as many columns as are shown.
@@ -91,7 +110,7 @@ fn shown(object: &ObjectFact) -> Vec<(&str, bool)> {
     columns
 }
 
-fn boxed(out: &mut String, item: &Placed<'_>) {
+fn boxed(out: &mut String, facts: &Facts, item: &Placed<'_>) {
     let (x, y) = (item.x, item.y);
     let fill = if item.object.object_type == "table" { "#eef3fb" } else { "#f1f7ee" };
     let _ = write!(
@@ -102,7 +121,7 @@ fn boxed(out: &mut String, item: &Placed<'_>) {
         item.height,
         x + 8,
         y + LINE,
-        escape(&cut(&item.object.object_key))
+        escape(&cut(label(facts, &item.object.object_key)))
     );
     for (at, (name, is_pk)) in shown(item.object).iter().enumerate() {
         let mark = if *is_pk { "\u{25c6} " } else { "" };
@@ -117,50 +136,66 @@ fn boxed(out: &mut String, item: &Placed<'_>) {
     out.push_str("</g>");
 }
 
-fn edges(out: &mut String, facts: &Facts, placed: &[Placed<'_>]) {
-    let at: HashMap<&str, &Placed<'_>> = placed.iter().map(|p| (p.object.object_key.as_str(), p)).collect();
-    for key in &facts.keys {
-        let (Some(child), Some(parent)) = (at.get(key.child.as_str()), at.get(key.parent.as_str())) else {
-            continue;
-        };
-        let (dash, colour) = match key.origin {
-            KeyOrigin::Declared => ("", "#557"),
-            KeyOrigin::Inferred => (" stroke-dasharray=\"6 4\"", "#b60"),
-            KeyOrigin::Llm => (" stroke-dasharray=\"2 3\"", "#a3a"),
-        };
-        let path = path(child, parent);
-        let _ = write!(
-            out,
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\"{dash}><title>{}.{} \u{2192} {}.{}</title></path>",
-            escape(&key.child),
-            escape(&key.child_columns.join(", ")),
-            escape(&key.parent),
-            escape(&key.parent_columns.join(", "))
-        );
-    }
+/// A line from the child's column to the parent's, led between the boxes on its way; a dot marks the parent's end.
+fn edge(out: &mut String, key: &KeyFact, child: &Placed<'_>, parent: &Placed<'_>, way: &[(usize, usize)]) {
+    let (dash, colour) = match key.origin {
+        KeyOrigin::Declared => ("", "#557"),
+        KeyOrigin::Inferred => (" stroke-dasharray=\"6 4\"", "#b60"),
+        KeyOrigin::Llm => (" stroke-dasharray=\"2 3\"", "#a3a"),
+    };
+    let (from, to) = (row(child, &key.child_columns), row(parent, &key.parent_columns));
+    let (path, end) = path(child, from, parent, to, way);
+    let _ = write!(
+        out,
+        "<g stroke=\"{colour}\"><title>{}.{} \u{2192} {}.{}</title><path d=\"{path}\" fill=\"none\"{dash}/>\
+         <circle cx=\"{}\" cy=\"{}\" r=\"3\" fill=\"{colour}\"/></g>",
+        escape(&key.child),
+        escape(&key.child_columns.join(", ")),
+        escape(&key.parent),
+        escape(&key.parent_columns.join(", ")),
+        end.0,
+        end.1
+    );
 }
 
-/// From the near side of one box to the near side of the other.
-fn path(child: &Placed<'_>, parent: &Placed<'_>) -> String {
-    let (cy, py) = (child.y + child.height / 2, parent.y + parent.height / 2);
+/// The height of a key's first column in its box; the head, if it is not shown.
+fn row(item: &Placed<'_>, columns: &[String]) -> usize {
+    let at =
+        shown(item.object).iter().position(|(name, _)| columns.first().is_some_and(|first| first == name));
+    item.y + at.map_or(LINE - 4, |at| LINE * (at + 2) - 4)
+}
+
+fn path(
+    child: &Placed<'_>,
+    from: usize,
+    parent: &Placed<'_>,
+    to: usize,
+    way: &[(usize, usize)],
+) -> (String, (usize, usize)) {
     let bend = GAP_X / 2;
     if child.x == parent.x {
         let side = child.x + WIDTH;
-        return format!(
-            "M{side} {cy}C{} {cy} {} {py} {side} {}",
-            side + bend,
-            side + bend,
-            if cy == py { py + LINE } else { py }
-        );
+        return (format!("M{side} {from}C{0} {from} {0} {to} {side} {to}", side + bend), (side, to));
     }
-    let (from, to) =
-        if child.x < parent.x { (child.x + WIDTH, parent.x) } else { (child.x, parent.x + WIDTH) };
-    let (c1, c2) = if from < to {
-        (from + bend, to.saturating_sub(bend))
-    } else {
-        (from.saturating_sub(bend), to + bend)
+    let is_right = parent.x < child.x;
+    let start = if is_right { parent.x + WIDTH } else { parent.x };
+    let mut out = format!("M{start} {to}");
+    let (mut x, mut y) = (start, to);
+    let mut curve = |to_x: usize, to_y: usize, next_x: usize| {
+        let (one, two) = if is_right { (x + bend, to_x - bend) } else { (x - bend, to_x + bend) };
+        let _ = write!(out, "C{one} {y} {two} {to_y} {to_x} {to_y}");
+        if next_x != to_x {
+            let _ = write!(out, "H{next_x}");
+        }
+        (x, y) = (next_x, to_y);
     };
-    format!("M{from} {cy}C{c1} {cy} {c2} {py} {to} {py}")
+    for (left, height) in way {
+        let (near, far) = if is_right { (*left, left + WIDTH) } else { (left + WIDTH, *left) };
+        curve(near, *height, far);
+    }
+    let last = if is_right { child.x } else { child.x + WIDTH };
+    curve(last, from, last);
+    (out, (start, to))
 }
 
 fn cut(text: &str) -> String {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use bridge_ai::Facts;
 
-use super::{Phase, counts, diagram, domain_of, origin};
+use super::{Phase, counts, diagram, domain_of, label, origin};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\
 h1,h2,h3{line-height:1.2}table{border-collapse:collapse;width:100%;font-size:14px}td,th{border-bottom:1px solid #ddd;padding:.3rem .5rem;\
@@ -23,12 +23,12 @@ pub(crate) fn html(facts: &Facts, phase: &Phase<'_>) -> String {
         escape(&counts(facts)),
         escape(phase.0)
     );
+    domains(&mut out, facts);
     let _ = writeln!(
         out,
-        "<h2>Diagram</h2>\n<p class=\"low\">Solid: declared keys. Dashed: inferred. Dotted: found by the model.</p>\n<div class=\"wide\">{}</div>",
+        "<h2>Diagram</h2>\n<p class=\"low\">Solid: declared keys. Dashed: inferred. Dotted: found by the model. A dot marks the table that is referred to; green boxes are views.</p>\n<div class=\"wide\">{}</div>",
         diagram::svg(facts)
     );
-    domains(&mut out, facts);
     objects(&mut out, facts);
     keys(&mut out, facts);
     answers(&mut out, facts);
@@ -48,19 +48,28 @@ fn domains(out: &mut String, facts: &Facts) {
     if facts.domains.is_empty() {
         return;
     }
-    out.push_str("<h2>Domains</h2>\n");
+    out.push_str("<h2>Domains</h2>\n<table><tr><th>Domain</th><th>What it is about</th><th>Tables and views</th></tr>\n");
     for domain in &facts.domains {
-        let _ = write!(out, "<h3>{}</h3><p>{}</p><ul>", escape(&domain.title), escape(&domain.description));
-        for member in &domain.members {
-            let _ = write!(
-                out,
-                "<li>{} <span class=\"low\">{}</span></li>",
-                escape(&member.object_key),
-                escape(&member.role)
-            );
-        }
-        out.push_str("</ul>\n");
+        let members: Vec<String> = domain
+            .members
+            .iter()
+            .map(|m| {
+                format!(
+                    "{} <span class=\"low\">{}</span>",
+                    escape(label(facts, &m.object_key)),
+                    escape(&m.role)
+                )
+            })
+            .collect();
+        let _ = writeln!(
+            out,
+            "<tr><td><b>{}</b></td><td>{}</td><td>{}</td></tr>",
+            escape(&domain.title),
+            escape(&domain.description),
+            members.join(", ")
+        );
     }
+    out.push_str("</table>\n");
 }
 
 fn objects(out: &mut String, facts: &Facts) {
@@ -75,7 +84,7 @@ fn objects(out: &mut String, facts: &Facts) {
         let _ = writeln!(
             out,
             "<tr><td>{}</td><td>{}<br><span class=\"low\">{}</span></td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escape(&object.object_key),
+            escape(label(facts, &object.object_key)),
             escape(&object.guessed_kind),
             escape(domain_of(facts, &object.object_key).unwrap_or_default()),
             object.rows_est.map_or_else(String::new, |n| n.to_string()),
@@ -94,9 +103,9 @@ fn keys(out: &mut String, facts: &Facts) {
         let _ = writeln!(
             out,
             "<tr><td>{}.{}</td><td>{}.{}</td><td>{}</td><td>{:.2}</td></tr>",
-            escape(&key.child),
+            escape(label(facts, &key.child)),
             escape(&key.child_columns.join(", ")),
-            escape(&key.parent),
+            escape(label(facts, &key.parent)),
             escape(&key.parent_columns.join(", ")),
             origin(key.origin),
             key.confidence

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use bridge_ai::Facts;
 
-use super::{Phase, counts, origin};
+use super::{Phase, counts, label, origin};
 
 /// The whole report.
 pub(crate) fn markdown(facts: &Facts, phase: &Phase<'_>) -> String {
@@ -25,7 +25,7 @@ pub(crate) fn markdown(facts: &Facts, phase: &Phase<'_>) -> String {
         let _ = writeln!(
             out,
             "| {} | {} | {rows} | {} | {} |",
-            plain(&object.object_key),
+            plain(label(facts, &object.object_key)),
             plain(&object.guessed_kind),
             object.columns.len(),
             plain(what)
@@ -36,9 +36,9 @@ pub(crate) fn markdown(facts: &Facts, phase: &Phase<'_>) -> String {
         let _ = writeln!(
             out,
             "| {}.{} | {}.{} | {} | {:.2} |",
-            plain(&key.child),
+            plain(label(facts, &key.child)),
             plain(&key.child_columns.join(", ")),
-            plain(&key.parent),
+            plain(label(facts, &key.parent)),
             plain(&key.parent_columns.join(", ")),
             origin(key.origin),
             key.confidence
@@ -64,7 +64,7 @@ fn domains(out: &mut String, facts: &Facts) {
     for domain in &facts.domains {
         let _ = writeln!(out, "\n### {}\n\n{}\n", plain(&domain.title), plain(&domain.description));
         for member in &domain.members {
-            let _ = writeln!(out, "- {} ({})", plain(&member.object_key), plain(&member.role));
+            let _ = writeln!(out, "- {} ({})", plain(label(facts, &member.object_key)), plain(&member.role));
         }
     }
 }
