@@ -1,7 +1,8 @@
 //! SQLite as constant data plus the way in; what a connection does lives elsewhere.
 
-use harvest::{ConnectParams, Connection, Dialect, Driver, HarvestResult, Protocol};
+use harvest::{AdminConnection, ConnectParams, Connection, Dialect, Driver, HarvestResult, Protocol};
 
+use crate::admin::SqliteAdmin;
 use crate::connection::SqliteConnection;
 use crate::dialect::DIALECT;
 
@@ -29,5 +30,9 @@ impl Driver for SqliteDriver {
 
     fn connect(&self, params: &ConnectParams) -> HarvestResult<Box<dyn Connection>> {
         Ok(Box::new(SqliteConnection::open(params)?))
+    }
+
+    fn connect_admin(&self, params: &ConnectParams) -> HarvestResult<Box<dyn AdminConnection>> {
+        Ok(Box::new(SqliteAdmin::open(params)?))
     }
 }

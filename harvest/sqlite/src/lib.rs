@@ -1,5 +1,6 @@
 //! SQLite for the database side: read-only connections, contained statements, metadata; it knows no other engine.
 
+mod admin;
 mod authorizer;
 mod columns;
 mod connection;

@@ -38,7 +38,7 @@ pub(crate) fn open(params: &ConnectParams, shared: &Arc<Shared>) -> HarvestResul
 }
 
 /// A path as URI, so that nothing in it can be read as an option.
-fn uri(path: &str) -> String {
+pub(crate) fn uri(path: &str) -> String {
     // A relative path gets a folder, so that `:memory:` is a file's name too.
     let mut out = String::from(if path.starts_with('/') { "file:" } else { "file:./" });
     for byte in path.bytes() {
