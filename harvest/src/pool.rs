@@ -1,5 +1,6 @@
 //! Connections of one target, bounded, shared in order, healed and shunned; it knows no statement and no rule.
 
+mod model;
 mod slot;
 
 #[cfg(test)]
@@ -10,230 +11,43 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use crate::connection::{Backend, Connection};
+use crate::connection::Connection;
 use crate::error::{HarvestCode, HarvestError, HarvestResult};
+pub use model::{
+    BackendStatus, Capacity, IdleConnection, PoolConfig, PoolMember, PoolStats, PoolTotals, WAIT_BUCKETS_US,
+};
 use slot::{Choice, Idle, Permit, Slot};
 
 /// Longest sleep of a waiter before it looks again, in milliseconds: covers capacity freed by another pool.
 const LOOK_AGAIN_MS: u64 = 20;
 
-/// Administrative state of a backend.
-// Exhaustive: the four states of the backends table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum BackendStatus {
-    /// In use.
-    Online,
-    /// Starts with an open breaker.
-    Shunned,
-    /// No new calls; running ones finish.
-    OfflineSoft,
-    /// Nothing runs.
-    OfflineHard,
-}
-
-/// How a pool behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolConfig {
-    /// Longest wait for a free connection, in milliseconds.
-    pub acquire_timeout_ms: u64,
-    /// A connection idle for longer is pinged before use, in milliseconds.
-    pub idle_ping_ms: u64,
-    /// A connection idle for longer is closed, in milliseconds.
-    pub idle_max_ms: u64,
-    /// An older connection is closed, in milliseconds.
-    pub lifetime_max_ms: u64,
-    /// Connect failures in a row that open the breaker.
-    pub shun_failures: u32,
-    /// How long the breaker stays open before one trial, in milliseconds.
-    pub shun_ms: u64,
-    /// Most callers that wait at once; more are refused at once.
-    pub waiters_max: usize,
-}
-
-impl Default for PoolConfig {
-    fn default() -> Self {
-        Self {
-            acquire_timeout_ms: 2_000,
-            idle_ping_ms: 10_000,
-            idle_max_ms: 300_000,
-            lifetime_max_ms: 3_600_000,
-            shun_failures: 3,
-            shun_ms: 10_000,
-            waiters_max: 1_024,
-        }
-    }
-}
-
-/// The connections that one server takes, over all pools that lead to it.
-#[derive(Debug)]
-pub struct Capacity {
-    state: Mutex<(usize, usize)>,
-}
-
-impl Capacity {
-    /// A server that takes `connections_max` connections.
-    #[must_use]
-    pub fn new(connections_max: usize) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new((0, connections_max.max(1))) })
-    }
-
-    /// Changes the bound; connections above it are not cut, but none are opened.
-    pub fn set_max(&self, connections_max: usize) {
-        self.lock().1 = connections_max.max(1);
-    }
-
-    /// Connections in use or idle, and the bound.
-    #[must_use]
-    pub fn used(&self) -> (usize, usize) {
-        *self.lock()
-    }
-
-    fn take(self: &Arc<Self>) -> Option<Permit> {
-        let mut state = self.lock();
-        if state.0 >= state.1 {
-            return None;
-        }
-        state.0 += 1;
-        Some(Permit(Arc::clone(self)))
-    }
-
-    fn is_free(&self) -> bool {
-        let state = self.lock();
-        state.0 < state.1
-    }
-
-    fn give(&self) {
-        let mut state = self.lock();
-        state.0 = state.0.saturating_sub(1);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (usize, usize)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One backend of a pool.
-#[derive(Clone)]
-// Exhaustive: whoever assembles a pool knows all of it.
-pub struct PoolMember {
-    /// Name in statistics, such as `host:port`; never shown to agents.
-    pub name: String,
-    /// Opens connections.
-    pub backend: Arc<dyn Backend>,
-    /// Share of new calls; 0 takes none.
-    pub weight: u32,
-    /// Administrative state.
-    pub status: BackendStatus,
-    /// Connections that the server takes.
-    pub capacity: Arc<Capacity>,
-}
-
-impl fmt::Debug for PoolMember {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PoolMember")
-            .field("weight", &self.weight)
-            .field("status", &self.status)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Counters of one backend of a pool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct PoolStats {
-    /// Name of the backend.
-    pub backend: String,
-    /// Status now: `SHUNNED` while the breaker is open.
-    pub status: BackendStatus,
-    /// Weight.
-    pub weight: u32,
-    /// Connections in use.
-    pub conn_used: usize,
-    /// Idle connections.
-    pub conn_free: usize,
-    /// Successful connects.
-    pub conn_ok: u64,
-    /// Failed connects.
-    pub conn_err: u64,
-    /// Most connections in use at once.
-    pub conn_used_max: usize,
-    /// Connections that the server takes over all pools.
-    pub connections_max: usize,
-    /// Calls served.
-    pub queries: u64,
-    /// Duration of the latest connect or ping, in microseconds.
-    pub latency_us: u64,
-    /// Bytes of statements and parameters sent.
-    pub bytes_sent: u64,
-    /// Bytes of values received.
-    pub bytes_received: u64,
-    /// Why the breaker opened.
-    pub shunned_reason: Option<String>,
-    /// How long the breaker stays open, in milliseconds; `None` while it is closed.
-    pub shunned_for_ms: Option<u64>,
-}
-
-/// Upper ends of the buckets of waits for a connection, in microseconds; the last bucket is open.
-pub const WAIT_BUCKETS_US: [u64; 9] =
-    [100, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000];
-
-/// A connection that nobody uses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct IdleConnection {
-    /// Position of its backend among the members of the pool.
-    pub member: usize,
-    /// Name of its backend.
-    pub backend: String,
-    /// Number of the connection, unique within the pool.
-    pub number: u64,
-    /// Time since it was opened, in milliseconds.
-    pub age_ms: u64,
-    /// Time without work, in milliseconds.
-    pub idle_ms: u64,
-}
-
-/// Counters of a whole pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[non_exhaustive]
-pub struct PoolTotals {
-    /// Acquisitions asked for.
-    pub gets: u64,
-    /// Acquisitions served without waiting.
-    pub gets_immediate: u64,
-    /// Acquisitions served.
-    pub gets_ok: u64,
-    /// Acquisitions that failed.
-    pub gets_failed: u64,
-    /// Time that callers waited, in microseconds.
-    pub wait_us: u64,
-    /// Connections that were found dead before a statement was sent.
-    pub found_dead: u64,
-    /// Connections closed.
-    pub closed: u64,
-    /// Session resets.
-    pub resets: u64,
-    /// Callers waiting now.
-    pub waiting: usize,
-    /// Connections opened.
-    pub opened: u64,
-    /// Connects that failed.
-    pub open_failed: u64,
-    /// Acquisitions by the time that they waited, see [`WAIT_BUCKETS_US`].
-    pub wait_buckets: [u64; 10],
+/// A caller in the queue. Each is woken by a signal of its own: waking all of them for every connection that comes back
+/// would cost more than the statements do.
+struct Waiter {
+    ticket: u64,
+    signal: Arc<Condvar>,
 }
 
 struct State {
     slots: Vec<Slot>,
-    queue: VecDeque<u64>,
+    queue: VecDeque<Waiter>,
     next_ticket: u64,
     totals: PoolTotals,
     random: u64,
     closed: bool,
+}
+
+impl State {
+    /// The signal of the caller whose turn it is.
+    fn next_waiter(&self) -> Option<Arc<Condvar>> {
+        self.queue.front().map(|waiter| Arc::clone(&waiter.signal))
+    }
+}
+
+fn wake(waiter: Option<Arc<Condvar>>) {
+    if let Some(signal) = waiter {
+        signal.notify_one();
+    }
 }
 
 /// Connections of one target.
@@ -241,6 +55,7 @@ pub struct Pool {
     config: PoolConfig,
     me: Weak<Pool>,
     state: Mutex<State>,
+    /// For whoever drains a closed pool.
     changed: Condvar,
 }
 
@@ -348,9 +163,10 @@ impl Pool {
         }
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.queue.push_back(ticket);
+        let signal = Arc::new(Condvar::new());
+        state.queue.push_back(Waiter { ticket, signal: Arc::clone(&signal) });
         let outcome = loop {
-            if state.queue.front() == Some(&ticket) {
+            if state.queue.front().is_some_and(|waiter| waiter.ticket == ticket) {
                 match self.choose(&mut state) {
                     Ok(Some(choice)) => break Ok(choice),
                     Ok(None) => {}
@@ -368,12 +184,13 @@ impl Pool {
                 break Err(exhausted(&state, &self.config));
             }
             let wait = (until - now).min(Duration::from_millis(LOOK_AGAIN_MS));
-            state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+            state = signal.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         };
-        state.queue.retain(|waiting| *waiting != ticket);
-        drop(state);
+        state.queue.retain(|waiter| waiter.ticket != ticket);
         // The next in line may be able to go on at once.
-        self.changed.notify_all();
+        let next = state.next_waiter();
+        drop(state);
+        wake(next);
         outcome
     }
 
@@ -467,8 +284,8 @@ impl Pool {
     fn give_back(&self, slot: usize, idle: Option<Idle>, broken: bool) {
         let mut state = self.lock();
         state.slots[slot].returned();
-        // Whoever drains looks again by itself soon.
-        let awaited = !state.queue.is_empty() || state.closed;
+        let next = state.next_waiter();
+        let draining = state.closed;
         match idle {
             Some(mut idle) if !broken && !state.closed && state.slots[slot].keeps(&idle, &self.config) => {
                 idle.idle_since = Instant::now();
@@ -482,7 +299,8 @@ impl Pool {
                 drop(unfit);
             }
         }
-        if awaited {
+        wake(next);
+        if draining {
             self.changed.notify_all();
         }
     }
@@ -499,7 +317,7 @@ impl Pool {
         drop(state);
         if !stale.is_empty() {
             drop(stale);
-            self.changed.notify_all();
+            self.wake_next();
         }
     }
 
@@ -521,7 +339,7 @@ impl Pool {
         state.totals.closed += stale.len() as u64;
         drop(state);
         drop(stale);
-        self.changed.notify_all();
+        self.wake_next();
         found
     }
 
@@ -536,6 +354,8 @@ impl Pool {
         state.totals.closed += stale.len() as u64;
         drop(state);
         drop(stale);
+        // Each waiter that leaves wakes the one behind it.
+        self.wake_next();
         self.changed.notify_all();
     }
 
@@ -622,6 +442,11 @@ impl Pool {
             return Ok(());
         }
         Err(no_backend(&state, &self.config, now))
+    }
+
+    fn wake_next(&self) {
+        let next = self.lock().next_waiter();
+        wake(next);
     }
 
     fn unavailable(&self, message: &str) -> HarvestError {

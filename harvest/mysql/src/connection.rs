@@ -174,6 +174,9 @@ impl MysqlConnection {
             result = result.and_then(|value| ended.map(|()| value));
         }
         let interrupted = self.kill.end();
+        if interrupted && result.is_ok() {
+            result = result.and_then(|value| self.absorb_kill().map(|()| value));
+        }
         let timed_out = timeout_ms > 0 && started.elapsed() >= Duration::from_millis(timeout_ms);
         result.map_err(|error| {
             let late = error.code == HarvestCode::Cancelled && timed_out && !interrupted;
@@ -266,8 +269,16 @@ impl MysqlConnection {
         };
         match end {
             Err(error) if error.connection_broken => Err(error),
-            _ => self.settle(),
+            _ => self.absorb_kill(),
         }
+    }
+
+    /// A KILL QUERY that came too late for its statement stops the next one: that is one of ours, which does nothing.
+    fn absorb_kill(&mut self) -> HarvestResult<()> {
+        self.settle()?;
+        self.session.put_query("DO 0");
+        self.session.wire.send()?;
+        self.told().map(|_| ())
     }
 }
 

@@ -187,6 +187,11 @@ fn texts(value: &Value) -> Vec<Option<String>> {
     }
 }
 
+fn lacks_type(error: &HarvestError) -> bool {
+    let state = error.details.get("sqlstate").and_then(|state| state.as_str()).unwrap_or_default();
+    matches!(state, "0A000" | "42704" | "42883")
+}
+
 /// Types that have no form of their own are shown exactly as the server writes them, alone and in arrays; types of the
 /// database are looked up again after every reset.
 #[test]
@@ -249,7 +254,12 @@ fn types_without_a_form_of_their_own_are_the_servers_text() {
             let sql = format!(
                 "SELECT v, format('%s', v) FROM (SELECT {expression} AS v FROM generate_series(1, 20) g) q"
             );
-            let rows = ungated(&mut *connection, &sql, LIMITS).expect(expression).rows;
+            let rows = match ungated(&mut *connection, &sql, LIMITS) {
+                Ok(rows) => rows.rows,
+                // Types that are younger than the server, or left out of its build.
+                Err(error) if lacks_type(&error) => break,
+                Err(error) => panic!("{expression}: {error}"),
+            };
             assert_eq!(rows.len(), 20);
             for row in rows {
                 assert_eq!(texts(&row[0]), texts(&row[1]), "{expression}");
