@@ -268,6 +268,10 @@ impl Facts {
     #[must_use]
     pub fn doubts(&self) -> Vec<String> {
         let mut out = Vec::new();
+        let unread = self.objects.iter().filter(|o| o.summary.is_none()).count();
+        if unread > 0 {
+            out.push(format!("{unread} of {} tables and views are not described.", self.objects.len()));
+        }
         for object in &self.objects {
             if !object.has_primary_key && object.object_type == "table" {
                 out.push(format!("{} declares no primary key.", object.object_key));

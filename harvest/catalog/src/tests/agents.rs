@@ -338,6 +338,42 @@ fn feedback_makes_templates_suspect_active_and_retired() {
 }
 
 #[test]
+fn feedback_changes_the_order_of_templates() {
+    let a = agent();
+    let c = &a.t.catalog;
+    let question = "how many orders are there";
+    let ids: Vec<i64> = ["count(*)", "max(id)", "min(id)"]
+        .iter()
+        .map(|sql| {
+            c.template_add(&a.template(question, &format!("SELECT {sql} FROM Orders")))
+                .expect("add")
+                .template_id
+        })
+        .collect();
+    let order = || a.search(a.run, question).results.iter().map(|hit| hit.id).collect::<Vec<_>>();
+    let give = |template_id: i64, outcome: Outcome| {
+        let caller = "t".into();
+        let feedback = TemplateFeedback {
+            target_id: "a".into(),
+            template_id,
+            caller,
+            outcome,
+            error: None,
+            row_count: None,
+            ms: None,
+        };
+        c.template_feedback(&feedback).map(drop).expect("feedback");
+    };
+    // The last of equals gets better by success, the first worse by failure.
+    let before = order();
+    assert_eq!(before.len(), ids.len());
+    give(before[2], Outcome::Success);
+    assert_eq!(order()[0], before[2]);
+    give(before[0], Outcome::Failure);
+    assert_eq!(order(), [before[2], before[1], before[0]]);
+}
+
+#[test]
 fn metrics_tell_when_their_objects_change() {
     let a = agent();
     let c = &a.t.catalog;
