@@ -4,6 +4,7 @@ mod allow;
 mod anomaly;
 mod deps;
 mod history;
+mod indexes;
 mod models;
 mod observe;
 mod patterns;
@@ -39,7 +40,74 @@ pub fn ai_tools(deps: &AiDeps) -> Toolbox {
     let toolbox = model_tools(Toolbox::new(), deps);
     let toolbox = observe_tools(toolbox, deps);
     let toolbox = library_tools(toolbox, deps);
-    detector_tools(toolbox, deps)
+    let toolbox = detector_tools(toolbox, deps);
+    if deps.indexes.is_some() { index_tools(toolbox, deps) } else { toolbox }
+}
+
+fn index_tools(toolbox: Toolbox, deps: &AiDeps) -> Toolbox {
+    let toolbox = add(
+        toolbox,
+        deps,
+        indexes::index_table,
+        Facts::new("embed_index_table", "Index a table by meaning", "ai:embed", ToolAnnotations::WRITE_IDEMPOTENT)
+            .says(
+                "Makes the rows of a table searchable by meaning with embed_search. Rows are read through the same rules as any \
+                 statement; an equal definition goes on where it was.",
+            )
+            .example(
+                "Names of products",
+                json!({"schema": "main", "table": "products", "columns": ["name"], "primary_key": "id",
+                    "model": "default"}),
+            ),
+    );
+    let toolbox = add(
+        toolbox,
+        deps,
+        indexes::search,
+        Facts::new("embed_search", "Search indexed tables", "ai:read", ToolAnnotations::READ)
+            .says(
+                "Finds rows of indexed tables whose meaning is near to a question, nearest first, each with its key. Read the rows \
+                 themselves with run_sql_readonly.",
+            )
+            .example("Something against rain", json!({"query": "keeps rain out", "limit": 5})),
+    );
+    let toolbox = add(
+        toolbox,
+        deps,
+        indexes::list,
+        Facts::new("embed_list_indexes", "List indexes", "ai:read", ToolAnnotations::READ)
+            .says("Lists embedding indexes with model, rows, state and last error.")
+            .example("Everything", json!({})),
+    );
+    let toolbox = add(
+        toolbox,
+        deps,
+        indexes::delete,
+        Facts::new(
+            "embed_delete_index",
+            "Delete an index",
+            "ai:admin",
+            ToolAnnotations::DESTRUCTIVE_IDEMPOTENT,
+        )
+        .says("Removes the embedding index of a table; the table itself is not touched.")
+        .example("One table", json!({"schema": "main", "table": "products"})),
+    );
+    let toolbox = add(
+        toolbox,
+        deps,
+        indexes::reindex,
+        Facts::new("embed_reindex", "Read a table again", "ai:embed", ToolAnnotations::WRITE)
+            .says("Brings the index of a table up to date; a job that is at work is a conflict.")
+            .example("Everything anew", json!({"schema": "main", "table": "products", "mode": "full"})),
+    );
+    add(
+        toolbox,
+        deps,
+        indexes::rebuild_all,
+        Facts::new("embed_rebuild_all", "Rebuild all indexes", "ai:embed", ToolAnnotations::WRITE)
+            .says("Reads every indexed table again, after a change of the embedder for instance; old vectors serve until then.")
+            .example("All of them", json!({"confirm": true})),
+    )
 }
 
 fn model_tools(toolbox: Toolbox, deps: &AiDeps) -> Toolbox {

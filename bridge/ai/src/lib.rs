@@ -5,6 +5,7 @@ mod detector;
 mod discover;
 mod errors;
 mod genai;
+mod indexes;
 mod linking;
 mod nl2sql;
 mod prefix;
@@ -20,6 +21,7 @@ pub use discover::{
 };
 pub use errors::ai_tool_error;
 pub use genai::{GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, ProviderState, genai_family};
+pub use indexes::{EmbedIndexes, IndexDefinition, IndexHit, IndexInfo, IndexJob, IndexQuery, IndexStrategy};
 pub use linking::{LinkRequest, Linked, LinkedRelation, SchemaLinker};
 pub use nl2sql::{Nl2SqlAnswers, Nl2SqlConfig};
 pub use prefix::{GatewaySelect, PrefixAnswers};

@@ -5,10 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use ai_core::Deadline;
 use ai_core_anomaly::{Detector, LexicalEmbedder, Maintenance, SystemClock};
 use ai_core_embed::HashedEmbedder;
 use ai_core_llm::{HostModels, JournalStore, LlmDeps, LlmService, SecretResolver, SecretString};
-use bridge_ai::{AiDeps, AiHistory, DETECTOR_ORDER, DetectorHook, GenaiApply, GenaiConfig, ProviderState};
+use bridge_ai::{
+    AiDeps, AiHistory, DETECTOR_ORDER, DetectorHook, EmbedIndexes, GatewayConnector, GenaiApply, GenaiConfig,
+    ProviderState,
+};
 use harvest_gateway::{FailPolicy, Gateway, HookHandle};
 use mcp_config::{Candidate, ConfigResult};
 use mcp_tools::ToolDeps;
@@ -27,6 +31,8 @@ ai.anomaly_check judges a statement without running it.";
 
 /// How long running model calls may take to end when the host closes.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long a running build of an index may take to reach its next commit, in milliseconds.
+const INDEXES_STOP_MS: u64 = 5_000;
 
 /// The running AI side; closing it takes the detector out of the pipeline and writes its last snapshot.
 pub(crate) struct AiSide {
@@ -54,8 +60,15 @@ impl AiSide {
         let maintenance =
             Maintenance::start(Arc::clone(&detector), Box::new(LexicalEmbedder), Some(snapshot))
                 .map_err(|e| HostError::file("thread of the detector", e))?;
+        let connector = Arc::new(GatewayConnector::new(Arc::clone(&tools.gateway)));
+        let indexes = EmbedIndexes::open(
+            &folder.join("embed_indexes.db"),
+            service.embedder(),
+            connector,
+            config.rag.clone(),
+        )?;
         let me = Self {
-            deps: AiDeps::new(tools.clone(), service, detector, history),
+            deps: AiDeps::new(tools.clone(), service, detector, history).with_indexes(Arc::new(indexes)),
             gateway: Arc::clone(&tools.gateway),
             hooks: Mutex::new(None),
             maintenance: Mutex::new(maintenance),
@@ -97,6 +110,9 @@ impl AiSide {
 
     /// Ends model calls and background work.
     pub(crate) fn close(&self) {
+        if let Some(indexes) = &self.deps.indexes {
+            indexes.shutdown(Deadline::after_ms(INDEXES_STOP_MS));
+        }
         self.deps.service.stop(STOP_GRACE);
         drop(self.hooks.lock().unwrap_or_else(PoisonError::into_inner).take());
         drop(self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).take());

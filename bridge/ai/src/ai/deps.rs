@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use mcp_tools::ToolDeps;
 
 use super::history::AiHistory;
+use crate::indexes::EmbedIndexes;
 use crate::linking::SchemaLinker;
 use crate::nl2sql::Nl2SqlConfig;
 
@@ -30,6 +31,8 @@ pub struct AiDeps {
     pub nl2sql: Arc<ArcSwap<Nl2SqlConfig>>,
     /// Finds the tables of a question.
     pub linker: Arc<SchemaLinker>,
+    /// Embedding indexes, where the host keeps any.
+    pub indexes: Option<Arc<EmbedIndexes>>,
 }
 
 impl AiDeps {
@@ -42,7 +45,15 @@ impl AiDeps {
         history: Arc<AiHistory>,
     ) -> Self {
         let (nl2sql, linker) = (Arc::default(), Arc::default());
-        Self { tools, model: Arc::new(service.clone()), service, detector, history, nl2sql, linker }
+        let model = Arc::new(service.clone());
+        Self { tools, model, service, detector, history, nl2sql, linker, indexes: None }
+    }
+
+    /// Adds embedding indexes and their tools.
+    #[must_use]
+    pub fn with_indexes(mut self, indexes: Arc<EmbedIndexes>) -> Self {
+        self.indexes = Some(indexes);
+        self
     }
 
     /// Puts another model in place of the service's providers.
