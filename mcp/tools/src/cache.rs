@@ -5,6 +5,7 @@ mod get_cache_entries;
 mod get_cache_stats;
 mod invalidate_cache;
 mod set_cache_ttl;
+mod views;
 mod warm_cache;
 
 use mcp::{ToolError, ToolResult};

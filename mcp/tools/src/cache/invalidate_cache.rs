@@ -1,11 +1,13 @@
 //! `invalidate_cache`: drops entries by the text of their statement or by a table that they read.
 
+use harvest_gateway::CacheEntryInfo;
 use mcp::{ToolAnnotations, ToolError, ToolResult};
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::views::Readers;
 use super::{enabled, sees};
 use crate::deps::{Call, Frame};
 use crate::ops::{OpsDeps, OpsTool, glob, known_target};
@@ -60,7 +62,7 @@ impl OpsTool for InvalidateCache {
     type Output = Output;
     const NAME: &'static str = "invalidate_cache";
     const TITLE: &'static str = "Drop cached results";
-    const TEXT: &'static str = "Drops the cached results whose statement fits a pattern or reads a table, after the data has changed for \
+    const TEXT: &'static str = "Drops the cached results whose statement fits a pattern or reads a table, itself or through views, after the data has changed for \
         instance. Give exactly one of pattern and table.";
     const TOOLSET: &'static str = "cache";
     const HINTS: ToolAnnotations = ToolAnnotations::DESTRUCTIVE_IDEMPOTENT;
@@ -74,11 +76,17 @@ impl OpsTool for InvalidateCache {
         let fits = matcher(&args)?;
         enabled(call)?;
         let cache = deps.tools.gateway.cache();
-        let (invalidated, _) = cache.invalidate(|entry| {
+        let wanted = |entry: &CacheEntryInfo| {
             sees(call, &entry.target_id)
                 && args.target_id.as_deref().is_none_or(|t| t == entry.target_id)
                 && args.schema.as_deref().is_none_or(|s| s == entry.schema)
-                && fits(&entry.sql, &entry.schema, &entry.tables)
+        };
+        let entries: Vec<_> = cache.entries().into_iter().filter(|entry| wanted(entry)).collect();
+        let readers = args.table.as_deref().map(|table| Readers::find(call, table, &entries));
+        let (invalidated, _) = cache.invalidate(|entry| {
+            wanted(entry)
+                && (fits(&entry.sql, &entry.schema, &entry.tables)
+                    || readers.as_ref().is_some_and(|readers| readers.hold(entry)))
         });
         let remaining = cache.stats().entries;
         Ok((Output { pattern: args.pattern, table: args.table, invalidated, remaining }, Frame::new()))

@@ -134,7 +134,11 @@ impl Aim {
         }
         let protocol = match wanted {
             Some(protocol) => protocol,
-            None => gateway.known_target(None, &call.scope).for_tool()?.protocol,
+            // Statistics are wanted most when no target can be used.
+            None => match gateway.known_target(None, &call.scope).for_tool() {
+                Ok(info) => info.protocol,
+                Err(error) => gateway.targets(&call.scope).first().ok_or(error)?.protocol,
+            },
         };
         let targets = gateway.targets(&call.scope).into_iter();
         let target_ids = targets.filter(|t| t.protocol == protocol).map(|t| t.target_id).collect();

@@ -145,6 +145,19 @@ fn a_cache_that_is_off_refuses_work_but_tells_its_counters() {
 }
 
 #[test]
+fn a_table_takes_the_results_of_its_views_along() {
+    let desk = Desk::new();
+    let view = "SELECT count(*) FROM open_orders";
+    let queries = json!({"queries": [view, "SELECT count(*) FROM customers"], "ttl_ms": 60_000});
+    assert_eq!(desk.call("warm_cache", queries.clone())["warmed"], 2);
+    let dropped = desk.call("invalidate_cache", json!({"table": "orders"}));
+    assert_eq!((&dropped["invalidated"], &dropped["remaining"]), (&json!(1), &json!(1)), "{dropped}");
+    assert_eq!(desk.call("warm_cache", queries)["warmed"], 1);
+    assert_eq!(desk.call("invalidate_cache", json!({"table": "main.open_orders"}))["invalidated"], 1);
+    assert_eq!(desk.call("invalidate_cache", json!({"table": "order_items"}))["invalidated"], 0);
+}
+
+#[test]
 fn metrics_agree_in_every_form() {
     let desk = Desk::new();
     let cx = CallContext::new(Caller::new("alice", Scope::Read), "/mcp/query");

@@ -123,13 +123,13 @@ fn digests_are_filtered_sorted_paged_and_summed_from_one_snapshot() {
     for _ in 0..3 {
         desk.select("SELECT count(*) FROM orders");
     }
-    desk.select("SELECT id FROM customers WHERE id = 7");
+    desk.select("SELECT id FROM customers WHERE id = 987654321");
     let _ = desk.shop.fails("run_sql_readonly", json!({"sql": "SELECT nothing FROM orders"}));
     let all = desk.call("show_queries", json!({}));
     assert_eq!((&all["total_digests"], &all["summary"]["total_queries"]), (&json!(3), &json!(5)), "{all}");
     assert_eq!((&all["db_type"], &all["origin"]), (&json!("sqlite"), &json!("host")));
     assert_eq!(all["queries"][0]["count_star"], 3);
-    assert!(!all.to_string().contains('7'), "no literal is shown: {all}");
+    assert!(!all.to_string().contains("987654321"), "no literal is shown: {all}");
     let page = desk.call("show_queries", json!({"limit": 1, "offset": 1}));
     assert_eq!((page["queries"].as_array().unwrap().len(), &page["truncated"]), (1, &json!(true)));
     assert_eq!(page["summary"]["total_queries"], 5, "sums are of the whole set");

@@ -1,6 +1,6 @@
 //! Counters of this server under their habitual names; it counts nothing itself.
 
-use harvest_gateway::{Gateway, StatsRows};
+use harvest_gateway::{CacheStats, Gateway, StatsRows};
 use serde_json::json;
 
 use super::object;
@@ -50,27 +50,9 @@ pub(super) fn rows(book: &CallBook, gateway: &Gateway) -> StatsRows {
     add("queries", "Queries_cancelled", counters.cancelled);
     add("queries", "Active_Requests", u64::try_from(active).unwrap_or(0));
     add("queries", "Requests", requests);
-    add("pool_ops", "ConnPool_get_conn_success", figures.gets_ok);
-    add("pool_ops", "ConnPool_get_conn_immediate", figures.gets_immediate);
-    add("pool_ops", "ConnPool_get_conn_failure", figures.gets_failed);
-    add("pool_ops", "MyHGM_myconnpoll_get", figures.gets);
-    add("pool_ops", "MyHGM_myconnpoll_get_ok", figures.gets_ok);
-    add("pool_ops", "MyHGM_myconnpoll_push", figures.gets_ok.saturating_sub(figures.in_use));
-    add("pool_ops", "MyHGM_myconnpoll_reset", figures.resets);
-    add("pool_ops", "MyHGM_myconnpoll_destroy", figures.closed);
+    pools(&mut add, &figures);
     add("monitor", "Servers_shunned", shunned as u64);
-    add("query_cache", "Query_Cache_count_GET", cache.counters.hits + cache.counters.misses);
-    add("query_cache", "Query_Cache_count_GET_OK", cache.counters.hits);
-    add("query_cache", "Query_Cache_count_SET", cache.counters.sets);
-    add("query_cache", "Query_Cache_bytes_IN", cache.counters.bytes_in);
-    add("query_cache", "Query_Cache_bytes_OUT", cache.counters.bytes_out);
-    add("query_cache", "Query_Cache_Entries", cache.entries as u64);
-    add("query_cache", "Query_Cache_Memory_bytes", cache.bytes as u64);
-    add(
-        "query_cache",
-        "Query_Cache_Purged",
-        cache.counters.evictions + cache.counters.expirations + cache.counters.invalidations,
-    );
+    results(&mut add, &cache);
     add("security", "Auth_failures", auth);
     add("security", "Refused_by_gate", counters.refused_gate);
     add("security", "Refused_by_rules", counters.refused_rules);
@@ -93,4 +75,32 @@ pub(super) fn rows(book: &CallBook, gateway: &Gateway) -> StatsRows {
             object(json!({"variable_name": name, "value": value, "category": category}))
         })
         .collect()
+}
+
+type Add<'a> = &'a mut dyn FnMut(&'static str, &str, u64);
+
+fn pools(add: Add<'_>, figures: &ServerFigures) {
+    add("pool_ops", "ConnPool_get_conn_success", figures.gets_ok);
+    add("pool_ops", "ConnPool_get_conn_immediate", figures.gets_immediate);
+    add("pool_ops", "ConnPool_get_conn_failure", figures.gets_failed);
+    add("pool_ops", "MyHGM_myconnpoll_get", figures.gets);
+    add("pool_ops", "MyHGM_myconnpoll_get_ok", figures.gets_ok);
+    add("pool_ops", "MyHGM_myconnpoll_push", figures.gets_ok.saturating_sub(figures.in_use));
+    add("pool_ops", "MyHGM_myconnpoll_reset", figures.resets);
+    add("pool_ops", "MyHGM_myconnpoll_destroy", figures.closed);
+}
+
+fn results(add: Add<'_>, cache: &CacheStats) {
+    add("query_cache", "Query_Cache_count_GET", cache.counters.hits + cache.counters.misses);
+    add("query_cache", "Query_Cache_count_GET_OK", cache.counters.hits);
+    add("query_cache", "Query_Cache_count_SET", cache.counters.sets);
+    add("query_cache", "Query_Cache_bytes_IN", cache.counters.bytes_in);
+    add("query_cache", "Query_Cache_bytes_OUT", cache.counters.bytes_out);
+    add("query_cache", "Query_Cache_Entries", cache.entries as u64);
+    add("query_cache", "Query_Cache_Memory_bytes", cache.bytes as u64);
+    add(
+        "query_cache",
+        "Query_Cache_Purged",
+        cache.counters.evictions + cache.counters.expirations + cache.counters.invalidations,
+    );
 }
