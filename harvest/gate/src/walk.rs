@@ -1,6 +1,7 @@
 //! Walks a parsed query against the list of allowed nodes and gathers what it names; what it does not know is refused.
 
 mod expr;
+mod fields;
 mod table;
 
 use std::collections::BTreeSet;

@@ -2,12 +2,13 @@
 
 use harvest::{DialectName, HarvestError, HarvestResult};
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArguments, InTarget, ListAggOnOverflow, ObjectName, Subscript, Value,
-    WindowFrameBound, WindowSpec, WindowType,
+    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, InTarget, ListAggOnOverflow, ObjectName, Subscript, Value, WindowFrameBound,
+    WindowSpec, WindowType,
 };
 
 use super::Walk;
+use super::fields::{is_scalar, unnested};
 use crate::functions::{is_allowed_function, is_known_operator, is_refused_attribute, refusal_of_function};
 use crate::refusal::{refuse, unknown};
 use crate::show::is_readable_setting;
@@ -91,7 +92,11 @@ impl Walk<'_> {
             }
             Expr::CompoundFieldAccess { root, access_chain } => {
                 let scalar = is_scalar(root);
-                access_chain.iter().try_for_each(|access| self.access(access, scalar))?;
+                // Fields of what built-in functions give have no fields themselves.
+                let called = matches!(unnested(root), Expr::Function(_));
+                for (at, access) in access_chain.iter().enumerate() {
+                    self.access(access, scalar || (called && at > 0))?;
+                }
                 root
             }
             other => return self.leaf(other).map(|()| None),
@@ -299,6 +304,11 @@ impl Walk<'_> {
                 }
                 refuse("this current_setting", "only settings without paths, hosts or secrets may be read")
             }
+            // The server repeats an empty text as often as it is told, and hears no KILL and no time limit meanwhile.
+            (DialectName::Mysql | DialectName::Mariadb, "repeat") if !repeats_briefly(list) => refuse(
+                "REPEAT of a text that may be empty, an unknown number of times",
+                "repeat a literal that is not empty, or write the number as a literal up to 1000000",
+            ),
             (DialectName::Mysql | DialectName::Mariadb, "last_insert_id") if !list.is_empty() => {
                 refuse("LAST_INSERT_ID with a value", "call it without an argument")
             }
@@ -356,23 +366,20 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a value surely has no fields, so that a name after a dot is a call.
-fn is_scalar(expr: &Expr) -> bool {
-    let mut expr = expr;
-    while let Expr::Nested(inner) = expr {
-        expr = inner;
-    }
-    match expr {
-        Expr::Cast { data_type, .. } => !matches!(data_type, DataType::Custom(_, _) | DataType::Array(_)),
-        Expr::Value(_)
-        | Expr::TypedString(_)
-        | Expr::BinaryOp { .. }
-        | Expr::UnaryOp { .. }
-        | Expr::Interval(_)
-        | Expr::Substring { .. }
-        | Expr::Trim { .. }
-        | Expr::Extract { .. }
-        | Expr::Collate { .. } => true,
-        _ => false,
-    }
+/// Times that a text may be repeated whatever it is.
+const REPEATS_MAX: u64 = 1_000_000;
+
+/// Whether REPEAT ends soon: its text is a literal that is not empty, which the server's own limit of a text bounds, or its
+/// number is a small literal.
+fn repeats_briefly(args: &[FunctionArg]) -> bool {
+    let value = |at: usize| match args.get(at) {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))) => match unnested(expr) {
+            Expr::Value(value) => Some(&value.value),
+            _ => None,
+        },
+        _ => None,
+    };
+    let filled = matches!(value(0), Some(Value::SingleQuotedString(text)) if !text.is_empty());
+    let few = matches!(value(1), Some(Value::Number(number, _)) if number.parse().is_ok_and(|n: u64| n <= REPEATS_MAX));
+    filled || few
 }
