@@ -42,6 +42,17 @@ impl PostgresAdmin {
         rows.iter().map(parse).collect()
     }
 
+    /// Figures of the database, the background writer and, from PostgreSQL 14 on, the log.
+    fn status(&mut self, rows_max: usize) -> HarvestResult<Vec<AdminRow>> {
+        let mut rows = self.rows(STATUS, rows_max, "pg_monitor")?;
+        let sql = "SELECT 1 FROM pg_class WHERE relname = 'pg_stat_wal' AND relnamespace = 'pg_catalog'::regnamespace";
+        if !self.rows(sql, 1, "CONNECT")?.is_empty() {
+            rows.extend(self.rows(STATUS_WAL, rows_max, "pg_monitor")?);
+            rows.truncate(rows_max.saturating_add(1));
+        }
+        Ok(rows)
+    }
+
     fn needs_statements(&mut self) -> HarvestResult<()> {
         let found =
             self.rows("SELECT 1 FROM pg_extension WHERE extname = 'pg_stat_statements'", 1, "CONNECT")?;
@@ -73,7 +84,7 @@ impl AdminConnection for PostgresAdmin {
         match what {
             AdminList::Users => self.rows(USERS, rows_max, "SELECT ON pg_roles"),
             AdminList::Processes => self.rows(PROCESSES, rows_max, "pg_monitor"),
-            AdminList::Status => self.rows(STATUS, rows_max, "pg_monitor"),
+            AdminList::Status => self.status(rows_max),
             AdminList::UserConnections => self.rows(USER_CONNECTIONS, rows_max, "pg_monitor"),
             AdminList::Position => self.rows(POSITION, rows_max, "pg_monitor"),
             AdminList::Replication => self.rows(REPLICATION, rows_max, "pg_monitor"),
@@ -143,6 +154,8 @@ const STATUS: &str = "SELECT k.key AS variable_name, coalesce(k.value, '') AS va
     WHERE d.datname = current_database() AND k.key NOT IN ('datid', 'datname') \
     UNION ALL SELECT 'bgwriter.' || k.key, coalesce(k.value, ''), 'system' \
     FROM pg_stat_bgwriter b, json_each_text(row_to_json(b)) k";
+const STATUS_WAL: &str = "SELECT 'wal.' || k.key AS variable_name, coalesce(k.value, '') AS value, 'system' AS category \
+    FROM pg_stat_wal w, json_each_text(row_to_json(w)) k";
 const USER_CONNECTIONS: &str = "SELECT a.usename AS username, count(*) AS connections, \
     nullif(max(r.rolconnlimit), -1) AS max_connections FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid \
     WHERE a.backend_type = 'client backend' GROUP BY a.usename";
