@@ -51,8 +51,17 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     pub(crate) fn read(c: &dyn Session) -> AiResult<Self> {
+        Self::with(c, store::sources_all(c)?)
+    }
+
+    /// As [`read`](Self::read), for a search: unchanged settings are not read anew.
+    pub(crate) fn of(c: &dyn Session, store: &store::Store) -> AiResult<Self> {
+        Self::with(c, store.sources(c)?)
+    }
+
+    fn with(c: &dyn Session, sources: Vec<SourceRow>) -> AiResult<Self> {
         Ok(Self {
-            sources: store::sources_all(c)?,
+            sources,
             acl: store::acl_all(c)?,
             spaces: store::spaces_all(c)?,
             roles: store::roles_all(c)?,

@@ -407,9 +407,11 @@ pub struct SyncSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tombstone: Option<Tombstone>,
     /// Seconds between runs; 0 means on request only.
-    pub interval_s: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_s: Option<u64>,
     /// Seconds between full sweeps; 0 means on request only.
-    pub sweep_interval_s: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sweep_interval_s: Option<u64>,
     /// Largest share of documents that one sweep may delete, 0–1.
     pub max_delete_ratio: f64,
     /// Rows of one page.
@@ -429,8 +431,8 @@ impl Default for SyncSettings {
             cursor_column: None,
             lookback: 0,
             tombstone: None,
-            interval_s: 0,
-            sweep_interval_s: 86_400,
+            interval_s: None,
+            sweep_interval_s: None,
             max_delete_ratio: 0.5,
             page_rows: 1000,
             commit_docs: 200,

@@ -129,6 +129,12 @@ impl<'a> Row<'a> {
         Self(cells)
     }
 
+    /// All cells.
+    #[must_use]
+    pub const fn cells(&self) -> &[SqlValue] {
+        self.0
+    }
+
     /// The cell at `index`, from 0.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Which embedder serves a source's settings; it knows names and settings, not models.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ai_core::{AiError, AiErrorCode, AiResult, Embedder};
 use ai_core_embed::HashedEmbedder;
@@ -14,13 +14,16 @@ pub type EmbedderFactory = Arc<dyn Fn(&Embedding) -> AiResult<Arc<dyn Embedder>>
 /// Embedders by provider, each made once for equal settings.
 #[derive(Default)]
 pub(crate) struct Embedders {
-    factories: HashMap<String, EmbedderFactory>,
+    factories: RwLock<HashMap<String, EmbedderFactory>>,
     made: Mutex<HashMap<String, Arc<dyn Embedder>>>,
 }
 
 impl Embedders {
-    pub(crate) fn register(&mut self, provider: &str, factory: EmbedderFactory) {
-        self.factories.insert(provider.to_owned(), factory);
+    pub(crate) fn register(&self, provider: &str, factory: EmbedderFactory) {
+        self.factories.write().unwrap_or_else(PoisonError::into_inner).insert(provider.to_owned(), factory);
+        // What the factory before it made is of the past.
+        let prefix = format!("{provider}\u{1f}");
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| !key.starts_with(&prefix));
     }
 
     /// The embedder for these settings.
@@ -43,7 +46,13 @@ impl Embedders {
         if let Some(embedder) = made.get(&key) {
             return Ok(Arc::clone(embedder));
         }
-        let embedder = match (self.factories.get(&settings.provider), settings.provider.as_str()) {
+        let factory = self
+            .factories
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&settings.provider)
+            .map(Arc::clone);
+        let embedder = match (factory, settings.provider.as_str()) {
             (Some(factory), _) => factory(settings)?,
             (None, "builtin" | "stub") => Arc::new(match settings.dim {
                 Some(dim) => HashedEmbedder::new(dim)?,

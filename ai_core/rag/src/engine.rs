@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ai_core::{
     AiError, AiResult, Deadline, EmbedKind, Embedder, Passage, Reranker, Retriever, SourceConnector,
@@ -60,6 +61,12 @@ pub struct RagLimits {
     pub tombstone_ttl_s: u64,
     /// How long the log of searches is kept, in seconds.
     pub log_ttl_s: u64,
+    /// Time between runs of a source whose settings name none, in seconds; 0 means on request.
+    pub sync_interval_s: u64,
+    /// Time between full passes of a source whose settings name none, in seconds.
+    pub sweep_interval_s: u64,
+    /// Memory that ingestion may take for rows and documents that wait to be written, in bytes.
+    pub memory_bytes_max: u64,
     /// How long a silent process keeps its jobs in a store that several share, in seconds.
     pub lease_s: u64,
 }
@@ -80,6 +87,9 @@ impl Default for RagLimits {
             outbox_rows_max: 20_000,
             tombstone_ttl_s: 30 * 86_400,
             log_ttl_s: 30 * 86_400,
+            sync_interval_s: 0,
+            sweep_interval_s: 86_400,
+            memory_bytes_max: 256 << 20,
             lease_s: 60,
         }
     }
@@ -129,7 +139,7 @@ impl RagBuilder {
     }
 
     /// Serves sources whose settings name `provider`.
-    pub fn embedder_factory(mut self, provider: &str, factory: EmbedderFactory) -> Self {
+    pub fn embedder_factory(self, provider: &str, factory: EmbedderFactory) -> Self {
         self.embedders.register(provider, factory);
         self
     }
@@ -196,7 +206,8 @@ impl RagBuilder {
             embedders: self.embedders,
             reranker: self.reranker,
             connector: self.connector,
-            limits: self.limits,
+            limits: RwLock::new(Arc::new(self.limits)),
+            enabled: AtomicBool::new(true),
             fulltext: self.fulltext,
             outer: self.outer,
             file_roots: self.file_roots,
@@ -214,7 +225,8 @@ pub(crate) struct Inner {
     pub(crate) embedders: Embedders,
     pub(crate) reranker: Option<Arc<dyn Reranker>>,
     pub(crate) connector: Option<Arc<dyn SourceConnector>>,
-    pub(crate) limits: RagLimits,
+    limits: RwLock<Arc<RagLimits>>,
+    enabled: AtomicBool,
     fulltext: Fulltext,
     outer: Option<TextIndexOpener>,
     pub(crate) file_roots: Vec<PathBuf>,
@@ -222,6 +234,15 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// The bounds that hold now.
+    pub(crate) fn limits(&self) -> Arc<RagLimits> {
+        Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn enabled(&self) -> bool {
+        self.enabled.load(Ordering::SeqCst)
+    }
+
     /// The full-text index in use.
     pub(crate) fn text_index(&self) -> Arc<dyn TextIndex> {
         match self.store.external() {
@@ -530,6 +551,27 @@ impl Rag {
         Ok((source.source_id, config))
     }
 
+    /// Switches schedules on or off, and says to the tools whether they may answer.
+    pub fn set_enabled(&self, enabled: bool) {
+        self.inner.enabled.store(enabled, Ordering::SeqCst);
+    }
+
+    /// Whether the engine is switched on.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.inner.enabled()
+    }
+
+    /// Serves sources whose settings name `provider` from now on, or in another way than before.
+    pub fn set_embedder(&self, provider: &str, factory: EmbedderFactory) {
+        self.inner.embedders.register(provider, factory);
+    }
+
+    /// Puts other bounds into force; calls that run keep theirs.
+    pub fn set_limits(&self, limits: RagLimits) {
+        *self.inner.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+
     /// Builds the in-memory copies that make vector searches fast; searches work without them.
     ///
     /// # Errors
@@ -554,7 +596,7 @@ impl Rag {
     /// # Errors
     /// When the store cannot be written.
     pub fn flush_log(&self) -> AiResult<usize> {
-        self.inner.log.flush(&self.inner.store, self.inner.limits.log_ttl_s)
+        self.inner.log.flush(&self.inner.store, self.inner.limits().log_ttl_s)
     }
 
     /// Search by words.

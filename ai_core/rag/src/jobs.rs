@@ -246,7 +246,7 @@ fn launch(inner: &Arc<Inner>, row: JobRow) -> AiResult<()> {
         cancel: AtomicBool::new(false),
         written: Mutex::new(std::time::Instant::now()),
         store: Arc::clone(&inner.store),
-        lease_s: inner.limits.lease_s,
+        lease_s: inner.limits().lease_s,
     });
     {
         let mut state = inner.jobs.state();
@@ -266,7 +266,7 @@ fn launch(inner: &Arc<Inner>, row: JobRow) -> AiResult<()> {
             }
         }
         let row = live.snapshot().0;
-        inner.store.start_job(&row, &order.source_ids, inner.limits.lease_s)?;
+        inner.store.start_job(&row, &order.source_ids, inner.limits().lease_s)?;
         for id in &order.source_ids {
             state.busy.insert(*id, job_id.clone());
         }
@@ -321,7 +321,7 @@ fn work(inner: &Arc<Inner>, live: &Live, order: &JobOrder) {
     let mut guard = Guard { inner, live, outcome: None, counted: false };
     {
         let mut state = inner.jobs.state();
-        while state.running >= inner.limits.sync_workers_max.max(1) {
+        while state.running >= inner.limits().sync_workers_max.max(1) {
             if live.cancelled() {
                 drop(state);
                 guard.outcome = Some((JobState::Cancelled, None));
@@ -447,7 +447,7 @@ fn delete_source(inner: &Arc<Inner>, live: &Live, source_id: i64) -> AiResult<()
 pub(crate) fn resume(inner: &Arc<Inner>) -> AiResult<usize> {
     // In a shared store another process may be at work; silence tells that it is not.
     let before = if inner.store.shared() {
-        now_s().saturating_sub(i64::try_from(inner.limits.lease_s).unwrap_or(i64::MAX))
+        now_s().saturating_sub(i64::try_from(inner.limits().lease_s).unwrap_or(i64::MAX))
     } else {
         i64::MAX
     };
@@ -465,7 +465,7 @@ pub(crate) fn resume(inner: &Arc<Inner>) -> AiResult<usize> {
                 row.state = JobState::Failed;
                 row.finished_at = Some(now_s());
                 row.error = Some(error.message);
-                inner.store.put_job(&row, inner.limits.lease_s)?;
+                inner.store.put_job(&row, inner.limits().lease_s)?;
             }
         }
     }
@@ -475,12 +475,13 @@ pub(crate) fn resume(inner: &Arc<Inner>) -> AiResult<usize> {
 /// Starts runs that are due.
 fn schedule(inner: &Arc<Inner>) -> AiResult<()> {
     let now = now_s();
+    let every = inner.limits().sync_interval_s;
     let due: Vec<i64> = inner.store.quick(|c| {
         let catalogue = Catalogue::read(c)?;
         let mut due = Vec::new();
         for source in catalogue.sources.iter().filter(|s| s.enabled) {
             let Ok(config) = &source.config else { continue };
-            if config.sync.interval_s == 0 || config.backend_type == "push" {
+            if config.sync.interval_s.unwrap_or(every) == 0 || config.backend_type == "push" {
                 continue;
             }
             let state = store::sync_state(c, source.source_id)?;
@@ -516,7 +517,7 @@ pub(crate) fn background(engine: &Weak<Inner>) {
         }
         // Each of these is tried again at the next tick; their state is visible in stats and job rows.
         let _ = inner.store.catch_up(Some(4));
-        let _ = inner.log.flush(&inner.store, inner.limits.log_ttl_s);
+        let _ = inner.log.flush(&inner.store, inner.limits().log_ttl_s);
         for live in inner.jobs.all() {
             live.beat();
         }
@@ -524,13 +525,15 @@ pub(crate) fn background(engine: &Weak<Inner>) {
             if inner.store.shared() {
                 let _ = resume(&inner);
             }
-            let _ = schedule(&inner);
+            if inner.enabled() {
+                let _ = schedule(&inner);
+            }
             for space in inner.store.quick(store::spaces_all).unwrap_or_default() {
                 let _ = inner.store.warm(&space);
             }
         }
         if ticks.is_multiple_of(14_400) {
-            let ttl = i64::try_from(inner.limits.tombstone_ttl_s).unwrap_or(i64::MAX / 2);
+            let ttl = i64::try_from(inner.limits().tombstone_ttl_s).unwrap_or(i64::MAX / 2);
             let _ = inner.store.forget_tombstones(now_s() - ttl);
         }
         ticks += 1;

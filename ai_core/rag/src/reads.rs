@@ -47,7 +47,7 @@ impl Rag {
     /// `INVALID_ARGUMENT` for an empty list or too much context.
     pub fn get_chunks(&self, caller: &RagCaller, request: &GetChunks) -> AiResult<ChunksResponse> {
         let started = Instant::now();
-        let limits = &self.inner.limits;
+        let limits = self.inner.limits();
         let (ids, omitted) = within("chunk_ids", &request.chunk_ids, limits.ids_max)?;
         if request.context.before > CONTEXT_MAX || request.context.after > CONTEXT_MAX {
             return Err(AiError::invalid(format!("context takes at most {CONTEXT_MAX} chunks on each side"))
@@ -94,7 +94,7 @@ impl Rag {
     /// `INVALID_ARGUMENT` for an empty list.
     pub fn get_docs(&self, caller: &RagCaller, request: &GetDocs) -> AiResult<DocsResponse> {
         let started = Instant::now();
-        let limits = &self.inner.limits;
+        let limits = self.inner.limits();
         let (ids, omitted) = within("doc_ids", &request.doc_ids, limits.ids_max)?;
         let mut out = DocsResponse { truncated: !omitted.is_empty(), omitted, ..DocsResponse::default() };
         let mut left = limits.get_bytes_max;
@@ -149,7 +149,7 @@ impl Rag {
         request: &FetchFromSource,
     ) -> AiResult<FetchResponse> {
         let started = Instant::now();
-        let limits = &self.inner.limits;
+        let limits = self.inner.limits();
         if request.limits.max_rows < 1 || request.limits.max_bytes < 1 {
             return Err(AiError::invalid("limits.max_rows and limits.max_bytes must be at least 1")
                 .with("argument", "limits"));
@@ -260,7 +260,7 @@ impl Rag {
             let wanted_keys =
                 own.iter().map(|w| map::key_of(&w.pk_json, &keys)).collect::<AiResult<Vec<_>>>()?;
             sent = 1;
-            let deadline = Deadline::after_ms(self.inner.limits.timeout_ms);
+            let deadline = Deadline::after_ms(self.inner.limits().timeout_ms);
             let found = rows.by_keys(&wanted_keys, &columns, bytes_max, deadline)?;
             let rows = found
                 .into_iter()

@@ -14,6 +14,7 @@ use crate::api::{
     SearchVector,
 };
 use crate::catalogue::{Catalogue, RagCaller, precondition};
+use crate::database::Session;
 use crate::engine::Inner;
 use crate::filters::Checked;
 use crate::fuse::{Candidate, FuseMethod, FuseSettings, LEXICAL_VECTOR_WEIGHT, SEMANTIC_VECTOR_WEIGHT};
@@ -104,7 +105,7 @@ pub(crate) fn vector(inner: &Inner, caller: &RagCaller, request: &SearchVector) 
 }
 
 pub(crate) fn hybrid(inner: &Inner, caller: &RagCaller, r: &SearchHybrid) -> AiResult<SearchResponse> {
-    let limit = inner.limits.candidates_max;
+    let limit = inner.limits().candidates_max;
     let mut clamped = Vec::new();
     let mut cap = |name: &str, value: usize| {
         if value > limit {
@@ -195,7 +196,7 @@ impl<'a> Search<'a> {
         embedding: Option<Vec<f32>>,
         common: Common,
     ) -> AiResult<Self> {
-        let limits = &inner.limits;
+        let limits = inner.limits();
         if query.len() > limits.query_bytes_max {
             return Err(AiError::limit(format!(
                 "the query has {} bytes, the limit is {}",
@@ -264,55 +265,77 @@ impl<'a> Search<'a> {
     }
 
     fn run(mut self) -> AiResult<SearchResponse> {
-        let store = &self.inner.store;
-        let (catalogue, picked) = store.read(self.deadline, |c| {
-            let catalogue = Catalogue::read(c)?;
-            let picked: Vec<SourceRow> = catalogue
-                .pick(self.caller, &self.common.filters.source_ids, &self.common.filters.source_names)?
-                .into_iter()
-                .cloned()
-                .collect();
-            Ok((catalogue, picked))
-        })?;
-        let filter = Checked::new(&self.common.filters, &picked.iter().collect::<Vec<_>>())?;
-        self.response.stats.filters.clone_from(&filter.applied);
-        if picked.is_empty() {
-            self.response.warnings.push("there is no source to search".to_owned());
-            return Ok(self.finish(None, &filter));
+        if matches!(self.plan, Plan::Fts) {
+            return self.run_words();
         }
-        let (mut groups, mut catalogue) = (self.groups(&catalogue, &picked)?, catalogue);
+        let store = &self.inner.store;
+        let (mut catalogue, picked, filter) = store.read(self.deadline, |c| self.pick(c))?;
+        if picked.is_empty() {
+            return Ok(self.without_sources(&filter));
+        }
+        let mut groups = self.groups(&catalogue, &picked)?;
         self.embed(&catalogue, &picked, &mut groups)?;
-        let mut found = None;
         for _ in 0..SNAPSHOTS_MAX {
             let deadline = self.deadline;
-            let mut roles = None;
-            found = store.read(deadline, |c| {
-                if !groups.is_empty() {
-                    let now = crate::store::roles_all(c)?;
-                    if now != catalogue.roles {
-                        roles = Some(now);
-                        return Ok(None); // a model was put into service while the query was embedded
-                    }
+            let mut moved = false;
+            let found = store.read(deadline, |c| {
+                // A model that was put into service while the query was embedded asks for another vector.
+                if !groups.is_empty() && crate::store::roles_all(c)? != catalogue.roles {
+                    moved = true;
+                    return Ok(None);
                 }
                 self.search(c, &catalogue, &picked, &filter, &groups)
             })?;
-            if found.is_some() {
-                break;
+            if let Some(found) = found {
+                let found = self.stages(found)?;
+                return Ok(self.finish(Some((found, &picked)), &filter));
             }
-            if roles.is_some() {
-                catalogue = store.read(deadline, Catalogue::read)?;
+            if moved {
+                catalogue = store.read(deadline, |c| Catalogue::of(c, store))?;
                 self.response.stats.skipped_sources.clear();
                 groups = self.groups(&catalogue, &picked)?;
                 self.embed(&catalogue, &picked, &mut groups)?;
             }
         }
-        let Some(found) = found else {
-            return Err(AiError::unavailable(
-                "the full-text index is being written faster than it can be read; try again",
-            ));
-        };
-        let found = self.stages(found)?;
-        Ok(self.finish(Some((found, &picked)), &filter))
+        Err(too_fast())
+    }
+
+    /// A search by words alone asks no model, so that one snapshot does for everything.
+    fn run_words(mut self) -> AiResult<SearchResponse> {
+        for _ in 0..SNAPSHOTS_MAX {
+            let (picked, filter, found) = self.inner.store.read(self.deadline, |c| {
+                let (catalogue, picked, filter) = self.pick(c)?;
+                let found =
+                    if picked.is_empty() { None } else { self.search(c, &catalogue, &picked, &filter, &[])? };
+                Ok((picked, filter, found))
+            })?;
+            if picked.is_empty() {
+                return Ok(self.without_sources(&filter));
+            }
+            if let Some(found) = found {
+                let found = self.stages(found)?;
+                return Ok(self.finish(Some((found, &picked)), &filter));
+            }
+        }
+        Err(too_fast())
+    }
+
+    /// What this caller searches, and under which conditions.
+    fn pick(&mut self, c: &dyn Session) -> AiResult<(Catalogue, Vec<SourceRow>, Checked)> {
+        let catalogue = Catalogue::of(c, &self.inner.store)?;
+        let picked: Vec<SourceRow> = catalogue
+            .pick(self.caller, &self.common.filters.source_ids, &self.common.filters.source_names)?
+            .into_iter()
+            .cloned()
+            .collect();
+        let filter = Checked::new(&self.common.filters, &picked.iter().collect::<Vec<_>>())?;
+        self.response.stats.filters.clone_from(&filter.applied);
+        Ok((catalogue, picked, filter))
+    }
+
+    fn without_sources(mut self, filter: &Checked) -> SearchResponse {
+        self.response.warnings.push("there is no source to search".to_owned());
+        self.finish(None, filter)
     }
 
     /// The searched sources by the space that answers for them; empty when only words are searched.
@@ -471,7 +494,7 @@ impl<'a> Search<'a> {
 
     /// Drops hits from the end until the answer fits its byte bound.
     fn cap_bytes(&mut self) {
-        let limit = self.inner.limits.response_bytes_max;
+        let limit = self.inner.limits().response_bytes_max;
         let mut total = 1024;
         let sizes: Vec<usize> = self
             .response
@@ -530,4 +553,8 @@ pub(crate) fn is_absence(error: &AiError) -> bool {
             | AiErrorCode::FailedPrecondition
             | AiErrorCode::LimitExceeded
     )
+}
+
+fn too_fast() -> AiError {
+    AiError::unavailable("the full-text index is being written faster than it can be read; try again")
 }

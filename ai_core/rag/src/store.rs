@@ -62,6 +62,8 @@ pub(crate) struct Store {
     overlay: Mutex<Option<overlay::Overlay>>,
     /// This process among those that follow the outbox.
     replica: replicas::Replica,
+    /// The sources as they were read last.
+    parsed: sources::ParsedSources,
 }
 
 impl std::fmt::Debug for Store {
@@ -91,6 +93,7 @@ impl Store {
             rebuilding: AtomicBool::new(false),
             overlay: Mutex::new(None),
             replica: replicas::Replica::default(),
+            parsed: sources::ParsedSources::default(),
         };
         if store.meta("analyser")?.as_deref() != Some(crate::analyse::ANALYSER_VERSION) {
             store.rebuild_text(&|| false)?;
@@ -149,6 +152,11 @@ impl Store {
         let out = out.ok_or_else(|| AiError::internal("the database ran no work"))?;
         after(&out);
         Ok(out)
+    }
+
+    /// All sources in one snapshot; settings that have not changed are not read anew.
+    pub(crate) fn sources(&self, c: &dyn Session) -> AiResult<Vec<SourceRow>> {
+        sources::all_with(c, &self.parsed)
     }
 
     /// One value of `rag_meta`.

@@ -218,7 +218,8 @@ fn record(inner: &Inner, source_id: i64, config: &SourceConfig, error: Option<&s
     let mut state = inner.store.quick(|c| store::sync_state(c, source_id))?;
     let now = now_s();
     state.last_run_at = Some(now);
-    let interval = i64::try_from(config.sync.interval_s).unwrap_or(i64::MAX / 4);
+    let interval = i64::try_from(config.sync.interval_s.unwrap_or(inner.limits().sync_interval_s))
+        .unwrap_or(i64::MAX / 4);
     match error {
         None => {
             state.last_ok_at = Some(now);
@@ -289,7 +290,9 @@ impl Run<'_> {
         let hash = self.config.content_hash();
         let changed = passed_hash != Some(hash.as_str());
         self.recut = changed && passed_hash.is_some();
-        let interval = i64::try_from(self.config.sync.sweep_interval_s).unwrap_or(i64::MAX / 4);
+        let interval =
+            i64::try_from(self.config.sync.sweep_interval_s.unwrap_or(self.inner.limits().sweep_interval_s))
+                .unwrap_or(i64::MAX / 4);
         let due = match self.state.last_sweep_at {
             None => true,
             Some(at) => interval > 0 && at + interval <= self.started_s,
@@ -325,6 +328,14 @@ impl Run<'_> {
         self.watcher.progress(&self.progress);
     }
 
+    /// Bytes of one page or one commit: rows, documents, chunks and their terms each take about as much again, and so does
+    /// every source that runs at the same time.
+    fn share_bytes(&self) -> usize {
+        let limits = self.inner.limits();
+        let runs = limits.sync_workers_max.max(1) as u64;
+        usize::try_from(limits.memory_bytes_max / (16 * runs)).unwrap_or(usize::MAX)
+    }
+
     fn stop_if_cancelled(&self) -> AiResult<()> {
         if self.watcher.cancelled() { Err(cancelled()) } else { Ok(()) }
     }
@@ -351,7 +362,7 @@ impl Run<'_> {
             let request = PageRequest::first(
                 self.mapper.columns().to_vec(),
                 self.config.sync.page_rows,
-                PAGE_BYTES_MAX,
+                PAGE_BYTES_MAX.min(self.share_bytes()),
             )
             .with_cursor(cursor_column.clone())
             .with_after(after.clone());
@@ -480,7 +491,9 @@ impl Run<'_> {
             bytes += write.body.len();
             batch.docs.push(write);
             let position = (cursor, key);
-            if batch.docs.len() >= self.config.sync.commit_docs || bytes >= self.config.sync.commit_bytes {
+            if batch.docs.len() >= self.config.sync.commit_docs
+                || bytes >= self.config.sync.commit_bytes.min(self.share_bytes())
+            {
                 self.commit(std::mem::take(&mut batch), Some(&position), full)?;
                 bytes = 0;
             }
@@ -559,7 +572,7 @@ impl Run<'_> {
 
     fn wait_for_index(&self) -> AiResult<()> {
         if self.inner.store.external().is_some()
-            && self.inner.store.outbox_depth()?.0 > self.inner.limits.outbox_rows_max
+            && self.inner.store.outbox_depth()?.0 > self.inner.limits().outbox_rows_max
         {
             self.inner.store.catch_up(None)?;
         }

@@ -11,5 +11,5 @@ mod values;
 mod vectors;
 
 pub use database::{PgDatabase, PgOptions};
-pub use pool::{PgConnect, plain_connector};
+pub use pool::{PgConnect, PgPassword, connector, plain_connector};
 pub use vectors::{PgVectors, PgVectorsOptions};

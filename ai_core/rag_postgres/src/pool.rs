@@ -22,6 +22,25 @@ pub fn plain_connector(address: impl Into<String>) -> PgConnect {
     Arc::new(move || Client::connect(&address, NoTls).map_err(failed))
 }
 
+/// Gives the password when a connection is opened, so that nobody keeps it.
+pub type PgPassword = Arc<dyn Fn() -> AiResult<String> + Send + Sync>;
+
+/// Connections without TLS to a `postgres://` address without a password, which `password` gives.
+#[must_use]
+pub fn connector(address: impl Into<String>, password: PgPassword) -> PgConnect {
+    let address = address.into();
+    Arc::new(move || {
+        let mut config: postgres::Config = address
+            .parse()
+            .map_err(|_| ai_core::AiError::invalid("the address of the PostgreSQL store cannot be read"))?;
+        let password = password()?;
+        if !password.is_empty() {
+            config.password(password);
+        }
+        config.connect_timeout(Duration::from_secs(10)).connect(NoTls).map_err(failed)
+    })
+}
+
 /// Statements that a connection has prepared, by their text as the store wrote it.
 #[derive(Default)]
 pub(crate) struct Statements(HashMap<String, Statement>);

@@ -1,5 +1,6 @@
 //! Opening, writing and searching the index; its position travels in the commit's payload, so that both are durable together.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,10 +10,14 @@ use ai_core::{
 };
 use serde::{Deserialize, Serialize};
 use tantivy::collector::{FilterCollector, TopDocs};
+use tantivy::columnar::Column;
+use tantivy::index::SegmentId;
 use tantivy::query::Query;
 use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::tokenizer::{TextAnalyzer, WhitespaceTokenizer};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+use tantivy::{
+    Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader, TantivyDocument, Term,
+};
 
 use crate::query::{self, TextFields};
 
@@ -50,7 +55,12 @@ pub struct TantivyIndex {
     identity: String,
     /// Position of the commit that the reader sees.
     seen: Mutex<u64>,
+    /// Keys and versions of the segments that searches have met: opening a column costs more than reading it.
+    columns: Mutex<HashMap<SegmentId, Columns>>,
 }
+
+/// The columns of keys and of versions of one segment.
+type Columns = Arc<(Column<i64>, Column<i64>)>;
 
 impl std::fmt::Debug for TantivyIndex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -99,10 +109,23 @@ impl TantivyIndex {
             writer: Mutex::new(writer),
             identity: identity.to_owned(),
             seen: Mutex::new(seen),
+            columns: Mutex::default(),
         };
         if payload(&made.index).is_none() {
             made.commit(&[], 0, true)?;
         }
+        Ok(made)
+    }
+
+    fn columns_of(&self, reader: &SegmentReader) -> AiResult<Columns> {
+        let mut held = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(columns) = held.get(&reader.segment_id()) {
+            return Ok(Arc::clone(columns));
+        }
+        let fast = reader.fast_fields();
+        let made: Columns =
+            Arc::new((fast.i64("chunk_pk").map_err(failed)?, fast.i64("version").map_err(failed)?));
+        held.insert(reader.segment_id(), Arc::clone(&made));
         Ok(made)
     }
 
@@ -117,6 +140,9 @@ impl TantivyIndex {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         self.reader.reload().map_err(failed)?;
+        let live: HashSet<SegmentId> =
+            self.reader.searcher().segment_readers().iter().map(SegmentReader::segment_id).collect();
+        self.columns.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| live.contains(id));
         *seen = seq;
         Ok(())
     }
@@ -224,16 +250,16 @@ impl TextIndex for TantivyIndex {
         let top = self.top(&searcher, query.as_ref(), k, allowed).map_err(failed)?;
         let mut hits = Vec::with_capacity(top.len());
         for (score, address) in top {
-            let columns = searcher.segment_reader(address.segment_ord).fast_fields();
-            let value = |name: &str| -> AiResult<i64> {
-                let column = columns.i64(name).map_err(failed)?;
+            let reader = searcher.segment_reader(address.segment_ord);
+            let columns = self.columns_of(reader)?;
+            let value = |column: &Column<i64>, name: &str| {
                 column
                     .first(address.doc_id)
                     .ok_or_else(|| AiError::internal(format!("an index entry has no {name}")))
             };
             hits.push(TextHit {
-                chunk_pk: value("chunk_pk")?,
-                version: value("version")?,
+                chunk_pk: value(&columns.0, "chunk_pk")?,
+                version: value(&columns.1, "version")?,
                 score: score.max(0.0),
             });
         }

@@ -2,19 +2,20 @@
 
 mod family;
 mod providers;
+mod retrieval;
 mod table;
 
 use std::collections::BTreeMap;
 
 use ai_core_anomaly::{DetectorConfig, ExemptUser, LogSql, Mode, RateAction};
 use ai_core_llm::{LlmConfig, ProviderRow, SecretResolver, resolve_secret};
-use ai_core_rag::RagLimits;
 use mcp_config::VariableDef;
 
 use crate::nl2sql::Nl2SqlConfig;
 
 pub use family::{GenaiApply, genai_family};
 pub use providers::ProviderState;
+pub use retrieval::{RagFulltext, RagSetup, RagStoreKind};
 pub use table::{GENAI_ALIASES, GENAI_VARIABLES};
 
 /// Variables of the model side whose default means that the operator has set none.
@@ -28,8 +29,8 @@ pub struct GenaiConfig {
     pub llm: LlmConfig,
     /// The detector.
     pub detector: DetectorConfig,
-    /// Bounds of retrieval.
-    pub rag: RagLimits,
+    /// Bounds, store and indexes of retrieval.
+    pub rag: RagSetup,
     /// Text to SQL.
     pub nl2sql: Nl2SqlConfig,
     /// Whether questions are kept.
@@ -47,7 +48,7 @@ impl Default for GenaiConfig {
         let mut config = Self {
             llm: LlmConfig::default(),
             detector: DetectorConfig::default(),
-            rag: RagLimits::default(),
+            rag: RagSetup::default(),
             nl2sql: Nl2SqlConfig::default(),
             history_enabled: true,
             history_rows_max: 10_000,
@@ -67,7 +68,10 @@ impl GenaiConfig {
         config.llm.enabled = true;
         config.detector.enabled = true;
         config.detector.mode = Mode::Log;
-        for (name, value) in [("enabled", "true"), ("anomaly_enabled", "true"), ("anomaly_mode", "log")] {
+        config.rag.enabled = true;
+        for (name, value) in
+            [("enabled", "true"), ("anomaly_enabled", "true"), ("anomaly_mode", "log"), ("rag_enabled", "true")]
+        {
             config.values.insert(name, value.to_owned());
         }
         config
@@ -128,6 +132,7 @@ impl GenaiConfig {
         // The master switch is over both of them.
         config.detector.enabled &= config.llm.enabled;
         faults.extend(config.llm.faults());
+        faults.extend(config.rag.faults());
         if let Err(error) = config.detector.validate() {
             faults.push(error.to_string());
         }
@@ -150,6 +155,9 @@ impl GenaiConfig {
         }
         if let Some(rest) = name.strip_prefix("anomaly_") {
             return self.act_anomaly(rest, value);
+        }
+        if self.rag.set(name, value) {
+            return Ok(());
         }
         if let Some(rest) = name.strip_prefix("rag_") {
             return self.act_rag(rest, value);
@@ -238,7 +246,7 @@ impl GenaiConfig {
     fn act_rag(&mut self, name: &str, value: &str) -> Result<(), String> {
         let number =
             value.parse::<u64>().map_err(|_| format!("genai-rag_{name}: expected a whole number"))?;
-        let rag = &mut self.rag;
+        let rag = &mut self.rag.limits;
         match name {
             "k_max" => rag.k_max = size(number),
             "candidates_max" => rag.candidates_max = size(number),
@@ -252,6 +260,9 @@ impl GenaiConfig {
             "sync_workers" => rag.sync_workers_max = size(number),
             "tombstone_ttl_s" => rag.tombstone_ttl_s = number,
             "log_ttl_s" => rag.log_ttl_s = number,
+            "sync_interval_s" => rag.sync_interval_s = number,
+            "full_sweep_interval_s" => rag.sweep_interval_s = number,
+            "memory_max_bytes" => rag.memory_bytes_max = number,
             _ => return Err(format!("nothing acts on genai-rag_{name}")),
         }
         Ok(())

@@ -20,7 +20,9 @@ pub use discover::{
     SummaryFact,
 };
 pub use errors::ai_tool_error;
-pub use genai::{GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, ProviderState, genai_family};
+pub use genai::{
+    GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, ProviderState, RagFulltext, RagSetup, RagStoreKind, genai_family,
+};
 pub use indexes::{EmbedIndexes, IndexDefinition, IndexHit, IndexInfo, IndexJob, IndexQuery, IndexStrategy};
 pub use linking::{LinkRequest, Linked, LinkedRelation, SchemaLinker};
 pub use nl2sql::{Nl2SqlAnswers, Nl2SqlConfig};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ai_core::AiResult;
+use ai_core::{AiError, AiErrorCode, AiResult};
 use ai_core_rag::{
     ChunksResponse, DocsResponse, FetchFromSource, FetchResponse, GetChunks, GetDocs, JobInfo, JobRequest,
     JobsResponse, Rag, RagCaller, SearchFts, SearchHybrid, SearchResponse, SearchVector,
@@ -60,6 +60,12 @@ where
 
     fn call(&self, cx: &CallContext, args: Q) -> ToolResult<ToolOutput> {
         let started = std::time::Instant::now();
+        if !self.rag.is_enabled() {
+            return Err(ai_tool_error(AiError::new(
+                AiErrorCode::FailedPrecondition,
+                "retrieval is switched off (genai-rag_enabled)",
+            )));
+        }
         let mut caller = RagCaller::named(&cx.caller.token_name);
         if let Some(targets) = &cx.caller.targets {
             caller = caller.with_targets(targets.clone());

@@ -65,7 +65,7 @@ impl AiSide {
             &folder.join("embed_indexes.db"),
             service.embedder(),
             connector,
-            config.rag.clone(),
+            config.rag.limits.clone(),
         )?;
         let me = Self {
             deps: AiDeps::new(tools.clone(), service, detector, history).with_indexes(Arc::new(indexes)),
@@ -145,6 +145,9 @@ impl AiSwitch {
 
     /// Further figures of `stats_genai_global`.
     pub(crate) fn count_also(&self, counted: Counted) {
+        if let Some(side) = self.side.get() {
+            crate::rag::serve_default(&counted.rag, &side.deps.service);
+        }
         // A host opens its parts once.
         let _ = self.counted.set(counted);
     }
@@ -170,6 +173,10 @@ impl GenaiApply for AiSwitch {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(side) = self.side.get() {
             side.apply(config).map_err(|error| error.message)?;
+        }
+        if let Some(counted) = self.counted.get() {
+            counted.rag.set_limits(config.rag.limits.clone());
+            counted.rag.set_enabled(config.rag.enabled);
         }
         *latest = config.clone();
         Ok(())

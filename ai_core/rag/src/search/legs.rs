@@ -142,7 +142,7 @@ impl Search<'_> {
     /// Candidates that later stages need.
     fn reach(&self) -> usize {
         let shown = self.common.offset + self.k;
-        let limit = self.inner.limits.candidates_max;
+        let limit = self.inner.limits().candidates_max;
         let mut reach = shown + 1;
         if self.common.rerank.enabled {
             reach = reach.max(self.common.rerank.top_n.min(limit));
@@ -183,9 +183,12 @@ impl Search<'_> {
             return Ok(Some(Vec::new()));
         };
         let started = Instant::now();
-        let hits = self.inner.store.search_text(c, &clause, k, allowed, self.deadline);
+        let found = self.inner.store.search_text(c, &clause, k, allowed, self.deadline)?;
         self.time("fts", started);
-        hits
+        Ok(found.map(|(hits, lag_ms)| {
+            self.response.stats.index_lag_ms = lag_ms;
+            hits
+        }))
     }
 
     /// In a fused search vectors can stand in for a full-text index that is away.
@@ -327,7 +330,11 @@ impl Search<'_> {
         let started = Instant::now();
         candidates.truncate(self.reach().max(self.common.offset + self.k + 1));
         let pks: Vec<i64> = candidates.iter().map(|x| x.chunk_pk).collect();
-        let rows = store::chunks_by_pk(c, &pks)?;
+        let bodies = self.common.returns.include_snippets
+            || self.common.rerank.enabled
+            || self.common.mmr.is_some()
+            || self.common.explain;
+        let rows = store::chunks_by_pk(c, &pks, bodies)?;
         candidates.retain(|x| rows.contains_key(&x.chunk_pk));
         if !matches!(self.plan, Plan::FtsThenVec { .. }) {
             candidates.sort_by(|a, b| {
@@ -345,7 +352,6 @@ impl Search<'_> {
             model_of.extend(group.sources.iter().map(|s| (*s, group.space.model.clone())));
         }
         let _ = catalogue;
-        self.response.stats.index_lag_ms = self.inner.index_lag_ms();
         self.time("load", started);
         Ok(Found { candidates, rows, model_of, matched_more, vectors })
     }

@@ -220,8 +220,8 @@ impl Store {
         }
     }
 
-    /// The `k` best permitted chunks of one snapshot; `None` when the outer index has moved past the snapshot, so that
-    /// the caller takes a new one.
+    /// The `k` best permitted chunks of one snapshot and the age of the oldest change that the index has not seen; `None`
+    /// when the outer index has moved past the snapshot, so that the caller takes a new one.
     pub(crate) fn search_text(
         &self,
         c: &dyn Session,
@@ -229,44 +229,81 @@ impl Store {
         k: usize,
         allowed: &Allowed,
         deadline: Deadline,
-    ) -> AiResult<Option<Vec<TextHit>>> {
+    ) -> AiResult<Option<(Vec<TextHit>, u64)>> {
         deadline.check("the full-text search")?;
         let outer = match (self.external(), c.words()) {
-            (Some(index), _) if meta(c, "fulltext")?.as_deref() == Some("external") => index,
-            (_, Some(words)) => return words.search(query, k, allowed).map(Some),
-            (_, None) => {
+            (Some(index), _) => index,
+            (None, Some(words)) => return Ok(Some((words.search(query, k, allowed)?, 0))),
+            (None, None) => {
                 return Err(AiError::unavailable("the full-text index of this process is not ready yet"));
             }
         };
+        let from = if self.shared() { outer.status()?.applied_seq as i64 } else { 0 };
+        let state = outbox_state(c, from)?;
+        if !state.external {
+            return match c.words() {
+                Some(words) => Ok(Some((words.search(query, k, allowed)?, 0))),
+                None => Err(AiError::unavailable("the full-text index of this process is not ready yet")),
+            };
+        }
         if self.rebuilding.load(Ordering::SeqCst) {
             return Err(AiError::unavailable("the full-text index is being rebuilt")
                 .with("entries_done", outer.status()?.entries));
         }
-        let from = if self.shared() { outer.status()?.applied_seq as i64 } else { 0 };
-        let pending: i64 = c.cell("SELECT count(*) FROM rag_outbox WHERE seq > ?1", bind![from])?;
-        let seen = last_seq(c)?;
-        if self.shared() && pending > OVERLAY_ROWS_MAX {
+        if self.shared() && state.pending > OVERLAY_ROWS_MAX {
             self.catch_up(None)?;
             return Ok(None);
         }
-        let reach = k + (pending.max(0) as usize).min(STALE_MAX);
+        let reach = k + (state.pending.max(0) as usize).min(STALE_MAX);
         let mut hits = outer.search(query, reach, allowed, deadline)?;
-        if outer.status()?.applied_seq as i64 > seen {
+        if outer.status()?.applied_seq as i64 > state.last {
             return Ok(None);
         }
-        if pending > 0 {
+        if state.pending > 0 {
             let waiting = match c.words() {
                 Some(words) => words.search(query, k, allowed)?,
                 None => {
                     let mut held = self.overlay.lock().unwrap_or_else(PoisonError::into_inner);
-                    Overlay::search(&mut held, c, (from, seen), query, k, allowed)?
+                    Overlay::search(&mut held, c, (from, state.last), query, k, allowed)?
                 }
             };
             hits = current(c, hits, waiting)?;
         }
         hits.truncate(k);
-        Ok(Some(hits))
+        let lag_ms = if state.pending > 0 { (crate::ids::now_ms() - state.oldest).max(0) as u64 } else { 0 };
+        Ok(Some((hits, lag_ms)))
     }
+}
+
+/// What one snapshot says of the outbox.
+struct OutboxState {
+    /// Whether the outer index holds the words.
+    external: bool,
+    /// Rows after a position, and when the oldest of them was written.
+    pending: i64,
+    oldest: i64,
+    /// The highest position that was ever given out.
+    last: i64,
+}
+
+fn outbox_state(c: &dyn Session, from: i64) -> AiResult<OutboxState> {
+    let last = match c.family() {
+        SqlFamily::Sqlite => "(SELECT seq FROM sqlite_sequence WHERE name = 'rag_outbox')",
+        SqlFamily::Postgres => "(SELECT CAST(value AS bigint) FROM rag_meta WHERE key = 'outbox_seq')",
+    };
+    let text = format!(
+        "SELECT (SELECT value FROM rag_meta WHERE key = 'fulltext'), count(*), coalesce(min(created_at), 0),
+           coalesce({last}, 0) FROM rag_outbox WHERE seq > ?1"
+    );
+    let found = c.first(&text, bind![from], |r| {
+        Ok(OutboxState {
+            external: r.get::<Option<String>>(0)?.as_deref() == Some("external"),
+            pending: r.get(1)?,
+            oldest: r.get(2)?,
+            last: r.get(3)?,
+        })
+    })?;
+    found.ok_or_else(|| AiError::internal("the outbox gave no answer"))
 }
 
 /// Drops hits whose chunk is gone, and joins what waits.

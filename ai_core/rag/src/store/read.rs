@@ -39,12 +39,13 @@ fn chunk(row: &Row<'_>) -> AiResult<ChunkRow> {
     })
 }
 
-/// Chunks by key, live ones only.
-pub(crate) fn chunks_by_pk(c: &dyn Session, pks: &[i64]) -> AiResult<HashMap<i64, ChunkRow>> {
+/// Chunks by key, live ones only; without `bodies` their bodies stay on disk.
+pub(crate) fn chunks_by_pk(c: &dyn Session, pks: &[i64], bodies: bool) -> AiResult<HashMap<i64, ChunkRow>> {
+    let columns = if bodies { CHUNK_COLUMNS.to_owned() } else { CHUNK_COLUMNS.replace(", c.body,", ", '',") };
     let mut out = HashMap::with_capacity(pks.len());
     c.visit(
         &format!(
-            "SELECT {CHUNK_COLUMNS} FROM rag_chunks c JOIN rag_documents d ON d.doc_pk = c.doc_pk
+            "SELECT {columns} FROM rag_chunks c JOIN rag_documents d ON d.doc_pk = c.doc_pk
              WHERE c.chunk_pk {{list:1}} AND c.deleted = 0 AND d.deleted = 0"
         ),
         bind![pks],

@@ -1,12 +1,15 @@
 //! Sources, who may see them, and where their synchronisation stands; it knows no backend.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use ai_core::{AiError, AiErrorCode, AiResult};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Store;
 use crate::config::SourceConfig;
-use crate::database::{Row, Session, bind};
+use crate::database::{Row, Session, SqlValue, bind};
 use crate::ids::now_s;
 use crate::records::SyncState;
 
@@ -58,8 +61,34 @@ const COLUMNS: &str = "source_id, name, enabled, backend_type, backend_host, bac
 
 /// All sources, by number.
 pub(crate) fn all(c: &dyn Session) -> AiResult<Vec<SourceRow>> {
-    c.all(&format!("SELECT {COLUMNS} FROM rag_sources ORDER BY source_id"), &[], row)
+    all_with(c, &ParsedSources::default())
 }
+
+/// Sources as they were read last, with the cells that they were read from: reading settings costs more than a search by words.
+#[derive(Default)]
+pub(crate) struct ParsedSources(Mutex<HashMap<i64, (Vec<SqlValue>, SourceRow)>>);
+
+/// As [`all`], reading only settings that have changed.
+pub(crate) fn all_with(c: &dyn Session, parsed: &ParsedSources) -> AiResult<Vec<SourceRow>> {
+    let mut parsed = parsed.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if parsed.len() > PARSED_MAX {
+        parsed.clear();
+    }
+    c.all(&format!("SELECT {COLUMNS} FROM rag_sources ORDER BY source_id"), &[], |r| {
+        let id: i64 = r.get(0)?;
+        if let Some((cells, held)) = parsed.get(&id)
+            && cells.as_slice() == r.cells()
+        {
+            return Ok(held.clone());
+        }
+        let made = row(r)?;
+        parsed.insert(id, (r.cells().to_vec(), made.clone()));
+        Ok(made)
+    })
+}
+
+/// Sources that are kept read.
+const PARSED_MAX: usize = 1_000;
 
 fn row(r: &Row<'_>) -> AiResult<SourceRow> {
     let name: String = r.get(1)?;
