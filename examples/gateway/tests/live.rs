@@ -311,3 +311,79 @@ fn plain_text_ahead_of_tls_is_no_login() {
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.is_empty() || answer == b"S", "{answer:?}");
 }
+
+/// Every `genai-*` variable is set to its own value and loaded, one after the other, while statements run and a provider
+/// hangs: no statement fails, and none waits for the provider.
+#[test]
+fn reloads_and_a_hanging_provider_fail_no_statement() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+    let Some(url) = mariadb_url() else { return };
+    if !program("mariadb") {
+        return skipped("the program mariadb is missing");
+    }
+    // Accepts and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let model =
+        format!("llm_provider_url=http://{}/v1/chat/completions", silent.local_addr().expect("bound"));
+    let genai = ["enabled=true", "llm_enabled=true", "llm_provider=generic", "anomaly_enabled=true", &model];
+    let gateway = Gateway::start(&[&url], &genai.map(|setting| ["--genai", setting]).concat());
+    let port = gateway.port("mysql");
+    let connect = move || {
+        let options = mysql::OptsBuilder::new()
+            .ip_or_hostname(Some("127.0.0.1"))
+            .tcp_port(port)
+            .prefer_socket(false)
+            .user(Some("app"))
+            .pass(Some("secret"));
+        mysql::Conn::new(options).expect("connects")
+    };
+    let admin = |text: &str| run(gateway.mariadb("admin").args(["-N", "-B", "-e", text]));
+    let (listed, err) = admin("SHOW VARIABLES LIKE 'genai-%'");
+    assert!(err.is_empty(), "{err}");
+    let settings: Vec<String> = listed
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .filter(|(_, value)| *value != "***")
+        .map(|(name, value)| format!("SET {name} = '{value}'; LOAD GENAI VARIABLES TO RUNTIME"))
+        .collect();
+    assert!(settings.len() > 60, "{} variables", settings.len());
+    let (stop, done, slowest_ms) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        // Questions hang until their session is cut with the process; nobody joins them.
+        for _ in 0..4 {
+            std::thread::spawn(move || drop(connect().query_drop("LLM: hello")));
+        }
+        for thread in 0..4_u64 {
+            let (stop, done, slowest_ms) = (&stop, &done, &slowest_ms);
+            scope.spawn(move || {
+                let mut client = connect();
+                let mut number = thread;
+                while !stop.load(Ordering::Relaxed) {
+                    let started = Instant::now();
+                    let answer: Option<u64> =
+                        client.query_first(format!("SELECT {number} + 1")).expect("no statement fails");
+                    assert_eq!(answer, Some(number + 1));
+                    let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    slowest_ms.fetch_max(took, Ordering::Relaxed);
+                    done.fetch_add(1, Ordering::Relaxed);
+                    number += 4;
+                }
+            });
+        }
+        for batch in settings.chunks(16) {
+            let (_, err) = admin(&batch.join("; "));
+            assert!(err.is_empty(), "{err}");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(done.load(Ordering::Relaxed) > 100, "{done:?} statements");
+    // A provider's time of an attempt is thirty seconds: whoever waited for it would show.
+    assert!(
+        slowest_ms.load(Ordering::Relaxed) < Duration::from_secs(20).as_millis() as u64,
+        "{slowest_ms:?} ms"
+    );
+    let (generation, _) =
+        admin("SELECT Value FROM stats.stats_genai_global WHERE Variable_name = 'genai_snapshot_generation'");
+    assert!(generation.trim().parse::<usize>().is_ok_and(|n| n > settings.len()), "{generation}");
+}
