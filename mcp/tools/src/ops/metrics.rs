@@ -258,7 +258,7 @@ fn connections(deps: &OpsDeps, listener_up: Option<bool>) -> Vec<Family> {
     let mut all = vec![
         auth,
         gauge("proxysql_mcp_client_connections", Gauge, "Client connections now.").with([], num(connections)),
-        gauge("proxysql_mcp_client_connections_total", Counter, "Client connections since start.")
+        gauge("proxysql_mcp_client_connections_created_total", Counter, "Client connections since start.")
             .with([], num(created)),
         gauge("proxysql_mcp_refused_requests_total", Counter, "Requests refused before they reached a tool.")
             .with([], num(refused)),
