@@ -21,7 +21,8 @@ pub(crate) enum TlsMode {
 #[command(name = "gateway", version)]
 pub(crate) struct Args {
     /// A database: mysql://…, postgres://… or sqlite:FILE. At most one for each wire; a file serves the wires left over.
-    #[arg(long = "backend", value_name = "URL", required = true)]
+    /// Without any, the data ports stay closed and MCP serves what the admin port configures.
+    #[arg(long = "backend", value_name = "URL")]
     pub(crate) backends: Vec<String>,
     /// A user of the data and admin ports. May be given several times.
     #[arg(long = "user", value_name = "NAME:PASSWORD", required = true)]
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     /// Admin console for PostgreSQL clients.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) admin_pg_listen: Option<SocketAddr>,
-    /// MCP endpoints, plain HTTP.
+    /// MCP endpoints, plain HTTP, whatever mcp-enabled, mcp-bind_address, mcp-port and mcp-use_ssl say; by default they do.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) mcp_listen: Option<SocketAddr>,
     /// Metrics as Prometheus text, at /metrics.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ai_core_llm::JsonOps;
 use bridge_ai::{GatewaySelect, Nl2SqlAnswers, PrefixAnswers};
-use bridge_host::{Host, HostConfig, TargetSpec};
+use bridge_host::{Host, HostConfig, ListenerOverrides, ServerListener, TargetSpec};
 use harvest_gateway::{HookHandle, HookRegistry};
 use mcp::Scope;
 use mcp_config::AdminSession;
@@ -72,13 +72,41 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         host: Arc::clone(&host),
         gateway: Arc::clone(host.gateway()),
     });
+    let mcp = mcp_listener(args, &host)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(SERVER_THREADS).enable_all().build()?;
-    let result = runtime.block_on(listen(args, &host, &backends, shared, sources));
+    let result = runtime.block_on(listen(args, &backends, shared, sources));
+    mcp.stop();
     host.close();
     // Sessions that still run are cut: their clients see a closed connection.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// The MCP endpoints: where the command line says, else where the variables do, now and after each load.
+fn mcp_listener(args: &Args, host: &Arc<Host>) -> Result<Arc<ServerListener>, Failure> {
+    if args.mcp_listen.is_some() {
+        for path in host.registry().endpoints() {
+            if host.token_names(&path).is_empty() {
+                let token = host.issue_token(&path, "default", Scope::Full)?;
+                say(&format!("mcp {path} token {token}"));
+            }
+        }
+    }
+    let server = host.server_builder().build()?;
+    host.attach_server(&server);
+    let overrides = ListenerOverrides::new(args.mcp_listen, args.mcp_listen.is_some());
+    let listener = Arc::new(ServerListener::new(server, &args.data_dir, overrides, SERVER_THREADS)?);
+    match host.attach_listener(Arc::clone(&listener) as _) {
+        Ok(()) => {}
+        // Without an address on the command line an operator can still put it right.
+        Err(error) if args.mcp_listen.is_none() => say(&format!("warning: mcp: {error}")),
+        Err(error) => return Err(error.into()),
+    }
+    for address in listener.addresses() {
+        say(&format!("mcp listens on {address}"));
+    }
+    Ok(listener)
 }
 
 /// Puts the settings of the command line into use through the same verbs that an operator has.
@@ -143,7 +171,6 @@ async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 async fn listen(
     args: &Args,
-    host: &Arc<Host>,
     backends: &Backends,
     shared: Arc<Shared>,
     sources: Arc<Sources>,
@@ -174,22 +201,6 @@ async fn listen(
         let listener = bind("metrics", address).await?;
         let session = move |stream, _, _, _| metrics::serve(stream, Arc::clone(&sources));
         tokio::spawn(ports::accept(listener, Arc::clone(&shared), session));
-    }
-    if let Some(address) = args.mcp_listen {
-        let listener = bind("mcp", address).await?;
-        for path in host.registry().endpoints() {
-            if host.token_names(&path).is_empty() {
-                let token = host.issue_token(&path, "default", Scope::Full)?;
-                say(&format!("mcp {path} token {token}"));
-            }
-        }
-        let server = host.server_builder().build()?;
-        host.attach_server(&server);
-        let stopper = server.clone();
-        tokio::spawn(async move { server.serve(listener).await });
-        told_to_stop().await;
-        stopper.shutdown();
-        return Ok(());
     }
     told_to_stop().await;
     Ok(())

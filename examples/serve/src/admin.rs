@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bridge_host::{Host, HostConfig};
 use mcp_config::{AdminReply, AdminSession, AdminSql, Cell};
+use mcp_tools::AuditLog;
 use serde_json::{Value, json};
 
 use crate::banner::say;
@@ -36,6 +37,24 @@ pub(crate) fn run(folder: &Path, config_file: Option<&Path>, statement: &str) ->
         }
     };
     print(&answer)
+}
+
+/// Verifies the audit log: that of the configuration, or a given file.
+pub(crate) fn audit(folder: &Path, file: Option<&Path>) -> Result<(), Failure> {
+    let named = || -> Option<String> {
+        let answer = ask_server(folder, "SELECT @@mcp-audit_path").ok()??;
+        answer["rows"][0][0].as_str().map(str::to_owned)
+    };
+    let usual = || folder.join(named().unwrap_or_else(|| "mcp_audit.db".to_owned()));
+    let file = file.map_or_else(usual, Path::to_owned);
+    let report = AuditLog::open_to_read(&file)?.verify()?;
+    if let Some((id, why)) = &report.fault {
+        return Err(format!("{}: the chain is broken at row {id}: {why}", file.display()).into());
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}: {} rows, {} to {}", file.display(), report.rows, report.first_id, report.last_id)?;
+    writeln!(out, "the chain holds; its last hash is {}", report.head_hash)?;
+    Ok(())
 }
 
 fn answer(admin: &AdminSql, statement: &str) -> Value {

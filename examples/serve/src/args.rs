@@ -62,6 +62,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
     },
+    /// Reads the whole audit log and says whether its chain holds; fails if it does not.
+    Audit {
+        /// The log; by default that of the data folder.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Folder of the server's data; by default as for serving.
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+    },
 }
 
 impl Args {

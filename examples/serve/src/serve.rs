@@ -26,6 +26,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let folder = data_dir.clone().unwrap_or_else(|| args.folder());
         return admin::run(&folder, args.config.as_deref(), statement);
     }
+    if let Some(Command::Audit { file, data_dir }) = &args.command {
+        let folder = data_dir.clone().unwrap_or_else(|| args.folder());
+        return admin::audit(&folder, file.as_deref());
+    }
     args.check()?;
     let folder = args.folder();
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;

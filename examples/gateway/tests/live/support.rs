@@ -68,14 +68,21 @@ pub(crate) fn sample(folder: &std::path::Path) -> String {
 pub(crate) struct Gateway {
     child: Child,
     ports: HashMap<String, u16>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Gateway {
     pub(crate) fn start(backends: &[&str], more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let mut me = Self::start_in(&folder.path().join("data"), backends, more);
+        me._folder = Some(folder);
+        me
+    }
+
+    /// The program over a folder that stays when it ends.
+    pub(crate) fn start_in(data: &std::path::Path, backends: &[&str], more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
-        command.args(["--user", "app:secret", "--data-dir"]).arg(folder.path().join("data"));
+        command.args(["--user", "app:secret", "--data-dir"]).arg(data);
         let has =
             |scheme: &str| backends.iter().any(|url| url.starts_with(scheme) || url.starts_with("sqlite:"));
         let mut wanted = vec!["admin", "admin-postgres", "metrics"];
@@ -108,11 +115,11 @@ impl Gateway {
             }
         });
         let mut ports = HashMap::new();
-        while ports.len() < wanted.len() {
+        while !wanted.iter().all(|name| ports.contains_key(*name)) {
             let (name, port) = receiver.recv_timeout(START_TIMEOUT).expect("all ports listen");
             ports.insert(name, port);
         }
-        Self { child, ports, _folder: folder }
+        Self { child, ports, _folder: None }
     }
 
     pub(crate) fn port(&self, name: &str) -> u16 {
