@@ -267,7 +267,7 @@ fn run(
                 (unchanged, base, snapshot) = (Some(prepared), Base::default(), MetadataSnapshot::default())
             }
             Err(given_back) => {
-                base = given_back;
+                base = *given_back;
                 snapshot = read(options, source, attempt, None)?;
             }
         }

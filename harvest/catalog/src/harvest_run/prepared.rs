@@ -183,19 +183,19 @@ impl Prepared {
         dialect: &'static dyn Dialect,
         snapshot: MetadataSnapshot,
         base: Base,
-    ) -> Result<Self, Base> {
+    ) -> Result<Self, Box<Base>> {
         let mut uids = Vec::with_capacity(snapshot.objects.len());
         let (mut stored, mut carried_from) = (Vec::new(), Vec::new());
         for o in &snapshot.objects {
             let uid =
                 object_uid(&options.target_id, &o.schema, o.object_type.as_str(), &o.name, &o.signature);
-            let Some(before) = base.objects.get(&uid) else { return Err(base) };
+            let Some(before) = base.objects.get(&uid) else { return Err(Box::new(base)) };
             stored.push(Stored::Shared(before.content_id));
             carried_from.push(Some(before.object_id));
             uids.push(uid);
         }
         if uids.len() != base.objects.len() {
-            return Err(base);
+            return Err(Box::new(base));
         }
         let mut out = Self::empty(dialect, snapshot, base);
         (out.uids, out.stored, out.carried_from) = (uids, stored, carried_from);
