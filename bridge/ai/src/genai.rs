@@ -69,9 +69,12 @@ impl GenaiConfig {
         config.detector.enabled = true;
         config.detector.mode = Mode::Log;
         config.rag.enabled = true;
-        for (name, value) in
-            [("enabled", "true"), ("anomaly_enabled", "true"), ("anomaly_mode", "log"), ("rag_enabled", "true")]
-        {
+        for (name, value) in [
+            ("enabled", "true"),
+            ("anomaly_enabled", "true"),
+            ("anomaly_mode", "log"),
+            ("rag_enabled", "true"),
+        ] {
             config.values.insert(name, value.to_owned());
         }
         config

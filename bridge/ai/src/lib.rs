@@ -21,7 +21,8 @@ pub use discover::{
 };
 pub use errors::ai_tool_error;
 pub use genai::{
-    GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, ProviderState, RagFulltext, RagSetup, RagStoreKind, genai_family,
+    GENAI_ALIASES, GENAI_VARIABLES, GenaiApply, GenaiConfig, ProviderState, RagFulltext, RagSetup,
+    RagStoreKind, genai_family,
 };
 pub use indexes::{EmbedIndexes, IndexDefinition, IndexHit, IndexInfo, IndexJob, IndexQuery, IndexStrategy};
 pub use linking::{LinkRequest, Linked, LinkedRelation, SchemaLinker};

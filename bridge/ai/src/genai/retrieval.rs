@@ -83,10 +83,8 @@ pub(super) fn store_url(text: &str) -> Result<String, &'static str> {
         return Ok(String::new());
     }
     let (url, reference) = text.split_once(' ').map_or((text, None), |(u, r)| (u, Some(r.trim())));
-    let rest = url
-        .strip_prefix("postgres://")
-        .or_else(|| url.strip_prefix("postgresql://"))
-        .ok_or(EXPECTED)?;
+    let rest =
+        url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")).ok_or(EXPECTED)?;
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
     if user.contains(':') || rest.contains("password=") {
@@ -94,7 +92,9 @@ pub(super) fn store_url(text: &str) -> Result<String, &'static str> {
     }
     match reference {
         None => Ok(url.to_owned()),
-        Some(r) if r.len() > 4 && (r.starts_with("env:") || r.starts_with("file:")) => Ok(format!("{url} {r}")),
+        Some(r) if r.len() > 4 && (r.starts_with("env:") || r.starts_with("file:")) => {
+            Ok(format!("{url} {r}"))
+        }
         Some(_) => Err(EXPECTED),
     }
 }
@@ -105,8 +105,7 @@ impl RagSetup {
         match name {
             "rag_enabled" => self.enabled = value == "true",
             "rag_store" => {
-                self.store =
-                    if value == "postgres" { RagStoreKind::Postgres } else { RagStoreKind::Sqlite };
+                self.store = if value == "postgres" { RagStoreKind::Postgres } else { RagStoreKind::Sqlite };
             }
             "rag_store_url" => value.clone_into(&mut self.store_url),
             "vector_db_path" => self.path = if value.is_empty() { PATH.into() } else { value.into() },
@@ -151,7 +150,8 @@ impl RagSetup {
             }
             if self.fulltext == RagFulltext::Fts5 {
                 faults.push(
-                    "genai-rag_fulltext = fts5 lies in SQLite; with genai-rag_store = postgres use tantivy".to_owned(),
+                    "genai-rag_fulltext = fts5 lies in SQLite; with genai-rag_store = postgres use tantivy"
+                        .to_owned(),
                 );
             }
         } else if self.ann == AnnMode::Hnsw {
@@ -170,7 +170,9 @@ mod tests {
         assert_eq!(store_url("").unwrap(), "");
         assert_eq!(store_url("postgres://me@h:1/db").unwrap(), "postgres://me@h:1/db");
         assert_eq!(store_url("postgres://me@h/db  env:PW").unwrap(), "postgres://me@h/db env:PW");
-        for bad in ["mysql://h/db", "postgres://me:pw@h/db", "postgres://h/db?password=x", "postgres://h/db pw"] {
+        for bad in
+            ["mysql://h/db", "postgres://me:pw@h/db", "postgres://h/db?password=x", "postgres://h/db pw"]
+        {
             assert!(store_url(bad).is_err(), "{bad}");
         }
     }

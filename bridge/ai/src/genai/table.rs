@@ -182,12 +182,7 @@ pub const GENAI_VARIABLES: &[VariableDef] = &[
     def("rag_k_max", int(1, 1000), "50", "results of one search"),
     def("rag_candidates_max", int(1, 5000), "500", "candidates of one search"),
     def("rag_query_max_bytes", int(1, 1_000_000), "8192", "text of a search"),
-    def(
-        "rag_response_max_bytes",
-        int(1024, 10_000_000),
-        "5000000",
-        "answer of a search",
-    ),
+    def("rag_response_max_bytes", int(1024, 10_000_000), "5000000", "answer of a search"),
     def("rag_timeout_ms", int(1, 60_000), "2000", "time of a search"),
     def("rag_max_ids", int(1, 1000), "100", "ids of one read"),
     def("rag_get_max_bytes", int(1024, 10_000_000), "2000000", "bodies of one read"),
@@ -209,8 +204,18 @@ pub const GENAI_VARIABLES: &[VariableDef] = &[
         "",
         "address of the PostgreSQL store without a password, then env:NAME or file:PATH; from the next start",
     ),
-    def("vector_db_path", TEXT, "", "SQLite file of the store, empty = mcp_rag.db in the data folder; from the next start"),
-    def("vector_dimension", int(1, 8192), "1536", "length of vectors of models that leave it open; from the next start"),
+    def(
+        "vector_db_path",
+        TEXT,
+        "",
+        "SQLite file of the store, empty = mcp_rag.db in the data folder; from the next start",
+    ),
+    def(
+        "vector_dimension",
+        int(1, 8192),
+        "1536",
+        "length of vectors of models that leave it open; from the next start",
+    ),
     def("rag_fulltext", Enum(&["auto", "fts5", "tantivy"]), "auto", "index of words; from the next start"),
     def(
         "rag_ann",
@@ -218,15 +223,30 @@ pub const GENAI_VARIABLES: &[VariableDef] = &[
         "auto",
         "what makes searches of vectors fast; from the next start",
     ),
-    def("rag_file_roots", TEXT, "", "folders that file sources may lie under, comma-separated; from the next start"),
+    def(
+        "rag_file_roots",
+        TEXT,
+        "",
+        "folders that file sources may lie under, comma-separated; from the next start",
+    ),
     def(
         "rag_log_queries",
         Enum(&["off", "hash", "text"]),
         "text",
         "what is kept of the text of searches; from the next start",
     ),
-    def("rag_sync_interval_s", int(0, YEAR_S), "0", "time between runs of a source that names none; 0 = on request"),
-    def("rag_full_sweep_interval_s", int(0, YEAR_S), "86400", "time between full passes of a source that names none"),
+    def(
+        "rag_sync_interval_s",
+        int(0, YEAR_S),
+        "0",
+        "time between runs of a source that names none; 0 = on request",
+    ),
+    def(
+        "rag_full_sweep_interval_s",
+        int(0, YEAR_S),
+        "86400",
+        "time between full passes of a source that names none",
+    ),
     def("rag_memory_max_bytes", int(33_554_432, 68_719_476_736), "268435456", "memory of ingestion"),
 ];
 
