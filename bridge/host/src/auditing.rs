@@ -101,6 +101,13 @@ impl Auditor {
         }
     }
 
+    /// Path, whether it is on, days of retention.
+    #[cfg(test)]
+    pub(crate) fn facts(&self) -> (PathBuf, bool, u32) {
+        let is_on = self.is_on.load(Ordering::Acquire);
+        (self.open.load().path.clone(), is_on, self.retention_days.load(Ordering::Acquire))
+    }
+
     /// A row that follows from something done, where a failure to write it undoes nothing.
     fn note(&self, row: &AuditRow<'_>) {
         if let Some(open) = self.current() {

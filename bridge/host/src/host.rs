@@ -55,7 +55,7 @@ Anything that would change data is refused. Keep what you learn with the llm.* t
 pub struct Host {
     pub(crate) audit: Arc<Auditor>,
     book: Arc<CallBook>,
-    stats: Arc<StatsSide>,
+    pub(crate) stats: Arc<StatsSide>,
     ops: OpsDeps,
     gateway: Arc<Gateway>,
     catalog: Catalog,

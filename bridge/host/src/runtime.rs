@@ -473,3 +473,6 @@ impl HostRuntime {
         live
     }
 }
+
+#[cfg(test)]
+mod tests;

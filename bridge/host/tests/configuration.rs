@@ -1,15 +1,21 @@
 //! The configuration of a whole host: the listener moves under running calls, loads take effect at once, restarts keep all.
 
+#![expect(clippy::print_stderr, reason = "figures are told, not judged")]
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use bridge_host::{Host, HostConfig, ListenerOverrides, ServerListener, TargetSpec};
 use mcp::Scope;
 use mcp_config::{AdminSession, Cell};
 use serde_json::{Value, json};
+
+/// Rounds of loads under parallel calls; each loads every module once.
+const RELOADS: &str = "PENSTOCK_TEST_RELOADS";
 
 struct World {
     host: Arc<Host>,
@@ -248,11 +254,15 @@ fn loads_under_parallel_calls_break_none_and_mix_nothing() {
     };
     set(1);
     let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let loading = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
             let (world, stop, calls) = (Arc::clone(&world), Arc::clone(&stop), Arc::clone(&calls));
+            let loading = Arc::clone(&loading);
             std::thread::spawn(move || {
+                let mut times: [Vec<Duration>; 2] = Default::default();
                 while !stop.load(Ordering::Relaxed) {
+                    let (is_loading, started) = (loading.load(Ordering::Relaxed), Instant::now());
                     let (status, answer) = world.sql("SELECT count(*) FROM orders");
                     assert_eq!((status, &answer["rows"]), (200, &json!([[1]])), "{answer}");
                     let matched = answer["rules_matched"].as_array().expect("rules matched").clone();
@@ -260,24 +270,46 @@ fn loads_under_parallel_calls_break_none_and_mix_nothing() {
                         matched.iter().filter_map(Value::as_i64).map(|id| id % 10).collect();
                     assert!(numbers.len() == 2 && numbers[0] == numbers[1], "a mixed set: {matched:?}");
                     calls.fetch_add(1, Ordering::Relaxed);
+                    times[usize::from(is_loading)].push(started.elapsed());
                 }
+                times
             })
         })
         .collect();
-    for n in 0..20 {
+    let reloads: i64 = std::env::var(RELOADS).ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let quiet_until = u32::try_from(reloads * 40).expect("few");
+    while calls.load(Ordering::Relaxed) < quiet_until && callers.iter().all(|caller| !caller.is_finished()) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    loading.store(true, Ordering::Relaxed);
+    let mut done = calls.load(Ordering::Relaxed);
+    for n in 0..reloads {
         set(1 + n % 2);
         world.run(&format!("UPDATE mcp_backends SET weight = {}", 1 + n));
         world.run("LOAD MCP BACKENDS TO RUNTIME");
         world.run(&format!("UPDATE mcp_target_profiles SET max_rows = {}", 100 + n));
         world.run("LOAD MCP PROFILES TO RUNTIME");
-        world.run("LOAD MCP TOKENS TO RUNTIME");
-    }
-    while calls.load(Ordering::Relaxed) < 50 && callers.iter().all(|caller| !caller.is_finished()) {
-        std::thread::yield_now();
+        world.run(&format!("SET mcp-max_rows_hard = {}", 10_000 + n));
+        for module in ["VARIABLES", "TOKENS", "COLUMN RULES", "COST RULES"] {
+            world.run(&format!("LOAD MCP {module} TO RUNTIME"));
+        }
+        // Calls go on between one round and the next.
+        done += 20;
+        while calls.load(Ordering::Relaxed) < done && callers.iter().all(|caller| !caller.is_finished()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     stop.store(true, Ordering::Relaxed);
+    let mut times: [Vec<Duration>; 2] = Default::default();
     for caller in callers {
-        caller.join().expect("no call fails");
+        for (all, own) in times.iter_mut().zip(caller.join().expect("no call fails")) {
+            all.extend(own);
+        }
+    }
+    for (name, all) in ["without loads", "during loads"].iter().zip(&mut times) {
+        all.sort_unstable();
+        let p = |share: usize| all.get(all.len() * share / 100).copied().unwrap_or_default();
+        eprintln!("{name}: {} calls, p50 {:?}, p99 {:?}", all.len(), p(50), p(99));
     }
     world.run("UPDATE mcp_backends SET status = 'OFFLINE_SOFT'");
     world.run("LOAD MCP BACKENDS TO RUNTIME");

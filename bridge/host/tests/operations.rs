@@ -102,7 +102,10 @@ fn a_statement_of_an_agent_is_listed_and_killed_on_the_server() {
         let names = users["users"].as_array().expect("a list");
         assert!(names.iter().any(|u| u["username"] == engine.params.user.as_str()), "{users}");
         let agent = std::sync::Arc::clone(&host);
-        let sql = format!("SELECT {}", engine.sleep);
+        // Others may run this suite on the same server: only this text is ours.
+        let mark =
+            format!("{} AS run_of_{}", std::process::id(), folder.path().file_name().map_or(0, |n| n.len()));
+        let sql = format!("SELECT {mark}, {}", engine.sleep);
         let text = sql.clone();
         let runner = std::thread::spawn(move || {
             call(&agent, "/mcp/query", Scope::Read, "run_sql_readonly", json!({"sql": text}))
@@ -116,7 +119,7 @@ fn a_statement_of_an_agent_is_listed_and_killed_on_the_server() {
                 .as_array()
                 .expect("a list")
                 .iter()
-                .find(|p| p["info"].as_str().is_some_and(|info| info.contains(engine.sleep)));
+                .find(|p| p["info"].as_str().is_some_and(|info| info.contains(&mark)));
             if let Some(process) = mine {
                 break process["process_id"].as_i64().expect("a number");
             }
@@ -129,13 +132,22 @@ fn a_statement_of_an_agent_is_listed_and_killed_on_the_server() {
         assert_eq!(error.details["reason"], "not_confirmed");
         let kill = json!({"process_id": id, "confirm": true});
         let killed = call(&host, "/mcp/admin", Scope::Full, "admin_kill_query", kill).expect("kills");
-        assert_eq!(killed["outcome"], "terminated", "{killed}");
+        // A loaded server may need more than the second that the tool looks on; gone it must be in any case.
+        let outcome = killed["outcome"].as_str().expect("a word");
+        assert!(matches!(outcome, "terminated" | "signalled"), "{killed}");
         assert!(runner.join().expect("ends").is_err(), "the agent hears of it");
-        let rows = outside.list(harvest::AdminList::Processes, 10_000).expect("lists");
-        let left = rows
-            .iter()
-            .any(|row| row["is_idle"] == false && row["info"].as_str().is_some_and(|info| info == sql));
-        assert!(!left, "the statement is gone from the server");
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut is_left = || {
+            let rows = outside.list(harvest::AdminList::Processes, 10_000).expect("lists");
+            let runs = |row: &harvest::AdminRow| {
+                row["is_idle"] == false && row["info"].as_str().is_some_and(|info| info == sql)
+            };
+            rows.iter().any(runs)
+        };
+        while is_left() {
+            assert!(outcome == "signalled" && Instant::now() < until, "the statement is still on the server");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let flushed = json!({"cache_type": "query_cache", "confirm": true});
         let flushed = call(&host, "/mcp/admin", Scope::Full, "admin_flush_cache", flushed).expect("flushes");
         assert_eq!(flushed["actions"][0]["cache"], "result_cache");

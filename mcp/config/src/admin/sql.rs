@@ -130,8 +130,9 @@ impl AdminSql {
                     .with("argument", "params")
             }
             rusqlite::Error::SqlInputError { msg, offset, .. } => {
-                // "near "…": syntax error" repeats a piece of the statement, which may be a password.
-                let plain = if msg.starts_with("near ") || touches_secret { "syntax error" } else { msg };
+                // These repeat a piece of the statement, which may be a password.
+                let repeats = msg.starts_with("near ") || msg.starts_with("unrecognized token");
+                let plain = if repeats || touches_secret { "syntax error" } else { msg };
                 let error = ToolError::invalid(plain.to_owned());
                 if *offset >= 0 { error.with("position", *offset) } else { error }
             }
