@@ -178,7 +178,7 @@ fn disk(deps: &OpsDeps) -> Finding {
     let Some((free, all)) = disk_bytes(folder) else { return ABSENT };
     let status = match free {
         ..DISK_FAIL_BYTES => "fail",
-        ..DISK_WARN_BYTES => "warn",
+        DISK_FAIL_BYTES..DISK_WARN_BYTES => "warn",
         _ => "ok",
     };
     let mib = |bytes: u64| bytes >> 20;
