@@ -302,7 +302,13 @@ impl<'a> Lexer<'a> {
     fn word(&self, at: usize, first: u8, second: u8) -> (TokenKind, usize) {
         let quote = second == b'\'';
         match first.to_ascii_lowercase() {
+            b'x' if quote && !self.mode.is_postgres() => {
+                return self.digits(TokenKind::HexString, at + 2, |b| b.is_ascii_hexdigit());
+            }
             b'x' if quote => return self.string(TokenKind::HexString, at + 2, false),
+            b'b' if quote && self.mode.is_mysql() => {
+                return self.digits(TokenKind::BitString, at + 2, |b| matches!(b, b'0' | b'1'));
+            }
             b'b' if quote && !self.mode.is_sqlite() => {
                 return self.string(TokenKind::BitString, at + 2, false);
             }
@@ -320,6 +326,15 @@ impl<'a> Lexer<'a> {
             _ => {}
         }
         (TokenKind::Word, self.word_end(at))
+    }
+
+    /// A literal of digits ends at its first quote: what follows is read anew, with escapes where the engine has them.
+    fn digits(&self, kind: TokenKind, at: usize, is_digit: fn(u8) -> bool) -> (TokenKind, usize) {
+        let mut end = at;
+        while is_digit(self.byte(end)) {
+            end += 1;
+        }
+        if self.byte(end) == b'\'' { (kind, end + 1) } else { (TokenKind::Unknown, end) }
     }
 
     fn fraction(&self, at: usize) -> (TokenKind, usize) {

@@ -136,6 +136,22 @@ fn what_stands_before_a_comment_does_not_become_one() {
 }
 
 #[test]
+fn literals_of_digits_end_at_their_first_quote() {
+    // A quote behind them begins a text with escapes, so that the semicolon is none of a text.
+    for (dialect, sql) in [
+        (DialectName::Mariadb, r"SELECT x'41''\''; DELETE FROM t -- '"),
+        (DialectName::Mysql, r"SELECT b'01''\''; DELETE FROM t -- '"),
+    ] {
+        let kinds: Vec<TokenKind> = Lexer::new(sql, LexMode::of(dialect)).map(|t| t.kind).collect();
+        assert!(kinds.contains(&TokenKind::Semicolon), "{dialect:?}: {kinds:?}");
+    }
+    let unknown =
+        |dialect, sql: &str| Lexer::new(sql, LexMode::of(dialect)).any(|t| t.kind == TokenKind::Unknown);
+    assert!(unknown(DialectName::Mariadb, "SELECT x'4g'") && unknown(DialectName::Sqlite, "SELECT x'4"));
+    assert!(!unknown(DialectName::Mariadb, "SELECT x'', X'4a', B'01'"));
+}
+
+#[test]
 fn tokens_cover_every_text() {
     // A small generator keeps the seam free of test dependencies.
     let alphabet: Vec<char> =

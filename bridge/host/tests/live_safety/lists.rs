@@ -55,6 +55,19 @@ impl RowSink for Ignore {
     }
 }
 
+/// Nothing is different. The end of a transaction is on its way when a call answers, so what still stands is looked at again.
+fn unchanged(outside: &mut dyn Outside, before: &str, what: &str) {
+    let mut now = outside.seen();
+    for _ in 0..100 {
+        if now == before {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        now = outside.seen();
+    }
+    assert_eq!(now, before, "{what}");
+}
+
 /// Every denied statement, whoever the account is: refused by us, and nothing is different afterwards.
 fn whole_gateway_refuses(outside: &mut dyn Outside) {
     let (deny, _) = lists(outside);
@@ -77,7 +90,7 @@ fn whole_gateway_refuses(outside: &mut dyn Outside) {
             assert!(ours, "{role}: {category}: {sql}: {error:?}");
             let server = ["sqlstate", "errno"].iter().any(|key| error.details.contains_key(*key));
             assert!(!server, "{role}: the server saw {sql}: {error:?}");
-            assert_eq!(outside.seen(), before, "{role}: {category}: {sql}");
+            unchanged(outside, &before, &format!("{role}: {category}: {sql}"));
             *refused.entry(category).or_default() += 1;
         }
         eprintln!(
@@ -112,7 +125,7 @@ fn whole_gateway_answers(outside: &mut dyn Outside) {
                     failed.push(format!("{sql} -> {error}"));
                 }
             }
-            assert_eq!(outside.seen(), before, "{role}: {category}: {sql}");
+            unchanged(outside, &before, &format!("{role}: {category}: {sql}"));
         }
         eprintln!("{} as {role}: {answered} of {} answered", engine(outside), allow.len());
         if std::env::var_os("PENSTOCK_TEST_VERBOSE").is_some() {
@@ -131,7 +144,8 @@ fn engine_alone_holds(outside: &mut dyn Outside) {
     let mut connection = driver.connect(&params).expect("connects");
     let before = outside.seen();
     let (mut refused, mut ran) = (0usize, Vec::new());
-    for Case { category, sql } in &deny {
+    // What a server itself cannot stop would only make it busy here: the gate alone stands before it.
+    for Case { category, sql } in deny.iter().filter(|case| case.category != "unstoppable") {
         let blind = CheckedStatement::vouched(sql, StatementKind::Select);
         let result = connection.query(&blind, &[], None, &LIMITS, &mut Ignore);
         match &result {
@@ -141,7 +155,7 @@ fn engine_alone_holds(outside: &mut dyn Outside) {
         if connection.reset().and_then(|()| connection.ping()).is_err() {
             connection = driver.connect(&params).unwrap_or_else(|e| panic!("after {sql}: {e}"));
         }
-        assert_eq!(outside.seen(), before, "{category}: {sql}");
+        unchanged(outside, &before, &format!("{category}: {sql}"));
     }
     if std::env::var_os("PENSTOCK_TEST_VERBOSE").is_some() {
         eprintln!("{}", ran.join("\n"));
@@ -159,7 +173,7 @@ fn gate_alone_holds(outside: &mut dyn Outside) {
     let before = outside.seen();
     for Case { category, sql } in &allow {
         outside.run_plainly(sql);
-        assert_eq!(outside.seen(), before, "{category}: {sql}");
+        unchanged(outside, &before, &format!("{category}: {sql}"));
     }
 }
 
