@@ -276,27 +276,32 @@ fn loads_under_parallel_calls_break_none_and_mix_nothing() {
             })
         })
         .collect();
-    let reloads: i64 = std::env::var(RELOADS).ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let reloads: i64 = std::env::var(RELOADS).ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let quiet_until = u32::try_from(reloads * 40).expect("few");
     while calls.load(Ordering::Relaxed) < quiet_until && callers.iter().all(|caller| !caller.is_finished()) {
         std::thread::sleep(Duration::from_millis(5));
     }
     loading.store(true, Ordering::Relaxed);
-    let mut done = calls.load(Ordering::Relaxed);
+    // A load, then a call or so of each client, then the next load.
+    let pace = || {
+        let until = calls.load(Ordering::Relaxed) + u32::try_from(CALLERS).expect("few");
+        while calls.load(Ordering::Relaxed) < until && callers.iter().all(|caller| !caller.is_finished()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
     for n in 0..reloads {
         set(1 + n % 2);
+        pace();
         world.run(&format!("UPDATE mcp_backends SET weight = {}", 1 + n));
         world.run("LOAD MCP BACKENDS TO RUNTIME");
+        pace();
         world.run(&format!("UPDATE mcp_target_profiles SET max_rows = {}", 100 + n));
         world.run("LOAD MCP PROFILES TO RUNTIME");
+        pace();
         world.run(&format!("SET mcp-max_rows_hard = {}", 10_000 + n));
         for module in ["VARIABLES", "TOKENS", "COLUMN RULES", "COST RULES"] {
             world.run(&format!("LOAD MCP {module} TO RUNTIME"));
-        }
-        // Calls go on between one round and the next.
-        done += 20;
-        while calls.load(Ordering::Relaxed) < done && callers.iter().all(|caller| !caller.is_finished()) {
-            std::thread::sleep(Duration::from_millis(1));
+            pace();
         }
     }
     stop.store(true, Ordering::Relaxed);
