@@ -4,4 +4,5 @@ mod agents;
 mod documents;
 mod harvest_runs;
 mod search;
+mod sharing;
 pub(crate) mod support;

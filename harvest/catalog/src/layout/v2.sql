@@ -40,24 +40,25 @@ INSERT INTO contents(content_id, object_uid, schema_name, object_name, object_ty
 SELECT o.object_id, object_uid, schema_name, object_name, object_type, object_subtype, signature, parent_object, engine,
   object_comment, definition_sql, definition_reason, details_json, has_primary_key, has_foreign_keys, has_time_column,
   guessed_kind, (SELECT COUNT(*) FROM columns c WHERE c.object_id = o.object_id), content_hash, '',
+  -- json() around each list: a subquery hands on its text, not that it is JSON.
   json_object(
-    'c', (SELECT json_group_array(json_array(ordinal_pos, column_name, data_type, column_type, type_family, is_nullable,
+    'c', json((SELECT json_group_array(json_array(ordinal_pos, column_name, data_type, column_type, type_family, is_nullable,
         column_default, extra, generation_expr, json(enum_values), charset, collation, column_comment,
         is_pk + 2 * is_unique + 4 * is_indexed + 8 * is_time + 16 * is_id_like) ORDER BY ordinal_pos)
-      FROM columns c WHERE c.object_id = o.object_id),
-    'i', (SELECT json_group_array(json_array(index_name, is_unique, is_primary, index_type, cardinality, predicate,
+      FROM columns c WHERE c.object_id = o.object_id)),
+    'i', json((SELECT json_group_array(json_array(index_name, is_unique, is_primary, index_type, cardinality, predicate,
         is_visible, comment,
-        (SELECT json_group_array(json_array(column_name, expression, sub_part, sort_order = 'desc', is_included, collation)
-           ORDER BY seq_in_index) FROM index_columns p WHERE p.index_id = x.index_id)) ORDER BY index_id)
-      FROM indexes x WHERE x.object_id = o.object_id),
-    'k', (SELECT json_group_array(json_array(constraint_name, constraint_type, json(columns_json), expression)
-        ORDER BY constraint_id) FROM constraints k WHERE k.object_id = o.object_id),
-    'f', (SELECT json_group_array(json_array(fk_name, parent_schema_name, parent_object_name,
-        (SELECT json_group_array(json_array(child_column, parent_column) ORDER BY seq)
-           FROM foreign_key_columns p WHERE p.fk_id = f.fk_id), on_update, on_delete, is_deferrable) ORDER BY fk_id)
-      FROM foreign_keys f WHERE f.child_object_id = o.object_id),
-    'd', (SELECT json_group_array(json_array(depends_on_schema, depends_on_name, depends_on_type, via = 'catalog')
-        ORDER BY depends_on_schema, depends_on_name) FROM view_dependencies d WHERE d.view_object_id = o.object_id))
+        json((SELECT json_group_array(json_array(column_name, expression, sub_part, sort_order = 'desc', is_included, collation)
+           ORDER BY seq_in_index) FROM index_columns p WHERE p.index_id = x.index_id))) ORDER BY index_id)
+      FROM indexes x WHERE x.object_id = o.object_id)),
+    'k', json((SELECT json_group_array(json_array(constraint_name, constraint_type, json(columns_json), expression)
+        ORDER BY constraint_id) FROM constraints k WHERE k.object_id = o.object_id)),
+    'f', json((SELECT json_group_array(json_array(fk_name, parent_schema_name, parent_object_name,
+        json((SELECT json_group_array(json_array(child_column, parent_column) ORDER BY seq)
+           FROM foreign_key_columns p WHERE p.fk_id = f.fk_id)), on_update, on_delete, is_deferrable) ORDER BY fk_id)
+      FROM foreign_keys f WHERE f.child_object_id = o.object_id)),
+    'd', json((SELECT json_group_array(json_array(depends_on_schema, depends_on_name, depends_on_type, via = 'catalog')
+        ORDER BY depends_on_schema, depends_on_name) FROM view_dependencies d WHERE d.view_object_id = o.object_id)))
 FROM run_objects o;
 
 -- One object of one run: which state it had, and what is read anew each time.

@@ -27,6 +27,10 @@ pub(crate) fn store() -> TestStore {
 pub(crate) struct Source {
     pub(crate) snapshot: MetadataSnapshot,
     pub(crate) fail_at: Option<MetadataStage>,
+    /// What stands for the state; none is known by default.
+    pub(crate) token: Option<String>,
+    /// Reads that gave every part.
+    pub(crate) whole_reads: usize,
 }
 
 impl Source {
@@ -35,7 +39,12 @@ impl Source {
         names.sort();
         names.dedup();
         let schemas = names.into_iter().map(|name| SchemaMeta { name, ..SchemaMeta::default() }).collect();
-        Self { snapshot: MetadataSnapshot { schemas, objects, ..MetadataSnapshot::default() }, fail_at: None }
+        Self {
+            snapshot: MetadataSnapshot { schemas, objects, ..MetadataSnapshot::default() },
+            fail_at: None,
+            token: None,
+            whole_reads: 0,
+        }
     }
 }
 
@@ -67,6 +76,16 @@ impl MetadataSource for Source {
         let mut out = self.snapshot.clone();
         out.schemas.retain(|s| wanted(&s.name));
         out.objects.retain(|o| request.depth > MetadataDepth::Schemas && wanted(&o.schema));
+        out.token = self.token.clone();
+        out.unchanged = self.token.is_some() && self.token == request.known_token;
+        if out.unchanged {
+            for object in &mut out.objects {
+                (object.columns, object.indexes, object.foreign_keys) = Default::default();
+                object.depends_on = Vec::new();
+            }
+        } else {
+            self.whole_reads += 1;
+        }
         Ok(out)
     }
 }
