@@ -1,7 +1,5 @@
 //! The configuration of a whole host: the listener moves under running calls, loads take effect at once, restarts keep all.
 
-#![expect(clippy::print_stderr, reason = "figures are told, not judged")]
-
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! Embedding indexes of a whole host, over SQLite and over the live servers that variables name: six tools, three strategies, a
 //! restart, what another definition and a missing index say.
-#![expect(clippy::print_stderr, reason = "what does not run says so")]
 
 use bridge_host::{Host, HostConfig, TargetSpec};
 use mcp::{CallContext, Caller, ErrorCode, Scope, ToolError, ToolSet as _};

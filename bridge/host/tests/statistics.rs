@@ -339,9 +339,12 @@ fn request(address: SocketAddr, token: &str, method: &str, path: &str, body: &st
 
 type Labels = BTreeMap<String, String>;
 
+/// Type and samples of each family.
+type Families = BTreeMap<String, (String, Vec<(String, Labels, f64)>)>;
+
 /// The text format, read strictly: every sample belongs to the family announced last, every label is closed.
-fn parse(text: &str) -> BTreeMap<String, (String, Vec<(String, Labels, f64)>)> {
-    let mut families: BTreeMap<String, (String, Vec<(String, Labels, f64)>)> = BTreeMap::new();
+fn parse(text: &str) -> Families {
+    let mut families: Families = BTreeMap::new();
     let mut current = String::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
@@ -512,7 +515,7 @@ fn metrics_are_scraped_from_a_running_server() {
     listener.stop();
 }
 
-fn histograms_add_up(families: &BTreeMap<String, (String, Vec<(String, Labels, f64)>)>) {
+fn histograms_add_up(families: &Families) {
     for (name, (kind, samples)) in families.iter().filter(|(_, (kind, _))| kind == "histogram") {
         let mut last: BTreeMap<Labels, f64> = BTreeMap::new();
         for (sample, labels, value) in samples.iter().filter(|(sample, _, _)| sample.ends_with("_bucket")) {
