@@ -24,7 +24,7 @@ fn call(host: &Host, endpoint: &str, tool: &str, arguments: Value) -> Result<Val
 }
 
 fn select(host: &Host) -> Result<Value, ToolError> {
-    call(host, "/mcp/query", "run_sql_readonly", json!({"sql": "SELECT 1 AS one"}))
+    call(host, "/mcp/query", "run_sql_readonly", json!({"sql": "SELECT 1 AS one", "target_id": "t"}))
 }
 
 fn admin(host: &Host, sql: &str) -> String {
@@ -59,8 +59,8 @@ fn refused(host: &Host, code: &str) {
     assert!(error.details["findings"].to_string().contains(code), "{:?}", error.details);
     // Every way in meets the same refusal.
     for (tool, arguments) in [
-        ("list_schemas", json!({})),
-        ("explain_sql", json!({"sql": "SELECT 1"})),
+        ("list_schemas", json!({"target_id": "t"})),
+        ("explain_sql", json!({"sql": "SELECT 1", "target_id": "t"})),
         ("discovery.run_static", json!({"target_id": "t"})),
     ] {
         let error = call(host, "/mcp/query", tool, arguments).expect_err(tool);
