@@ -105,9 +105,12 @@ fn greeting(with_tls: bool, proof: Proof) -> Vec<u8> {
     body
 }
 
+/// What the client sent in the open, and what behind TLS.
+type Heard = (Vec<u8>, Vec<u8>);
+
 /// Answers one connection: greeting, TLS where offered, the whole of caching_sha2_password where that is the proof, then
 /// "no such account". Gives what the client sent in the open, and what behind TLS.
-fn serve(config: Option<Arc<ServerConfig>>, proof: Proof) -> (u16, JoinHandle<(Vec<u8>, Vec<u8>)>) {
+fn serve(config: Option<Arc<ServerConfig>>, proof: Proof) -> (u16, JoinHandle<Heard>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let port = listener.local_addr().expect("address").port();
     let thread = std::thread::spawn(move || {

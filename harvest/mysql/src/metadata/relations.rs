@@ -1,6 +1,9 @@
 //! Tables, views and sequences; it does not read their columns.
 
-use harvest::{DependencyMeta, HarvestResult, MetadataStage, ObjectMeta, ObjectType, RowsEstSource};
+use harvest::{
+    DependencyMeta, DialectName, GatePolicy, HarvestResult, MetadataStage, ObjectMeta, ObjectType,
+    RowsEstSource,
+};
 
 use super::{Reader, number, optional, text};
 
@@ -64,7 +67,8 @@ pub(super) fn views(reader: &mut Reader<'_>) -> HarvestResult<()> {
         view.security = (!security.is_empty()).then(|| security.to_lowercase());
     }
     if reader.mariadb {
-        // MariaDB has no VIEW_TABLE_USAGE: the catalog finds what its views read in their text.
+        // MariaDB has no VIEW_TABLE_USAGE: what its views read stands in their text.
+        parsed_dependencies(reader);
         return Ok(());
     }
     let sql = "SELECT VIEW_SCHEMA, VIEW_NAME, TABLE_SCHEMA, TABLE_NAME FROM information_schema.VIEW_TABLE_USAGE \
@@ -83,4 +87,31 @@ pub(super) fn views(reader: &mut Reader<'_>) -> HarvestResult<()> {
         }
     }
     Ok(())
+}
+
+/// What views read, by the tree of their text; a text that the gate's grammar does not take tells nothing.
+fn parsed_dependencies(reader: &mut Reader<'_>) {
+    let mut policy = GatePolicy::default();
+    policy.sql_bytes_max = usize::MAX;
+    for at in 0..reader.objects.len() {
+        let object = &reader.objects[at];
+        let Some(text) = object.definition.as_deref().filter(|_| object.object_type == ObjectType::View)
+        else {
+            continue;
+        };
+        let Ok(checked) = harvest_gate::check(DialectName::Mariadb, text, &policy) else { continue };
+        let own_schema = object.schema.clone();
+        let mut found: Vec<DependencyMeta> = checked
+            .tables
+            .into_iter()
+            .map(|table| {
+                let schema = table.schema.unwrap_or_else(|| own_schema.clone());
+                let object_type = reader.relation(schema.clone(), table.name.clone()).map(|o| o.object_type);
+                DependencyMeta { schema, name: table.name, object_type, from_catalog: false }
+            })
+            .collect();
+        found.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+        found.dedup();
+        reader.objects[at].depends_on = found;
+    }
 }
