@@ -11,7 +11,9 @@ use harvest_catalog::ListObjectsRequest;
 /// Names the folder to the child that is going to be killed.
 const FOLDER: &str = "PENSTOCK_TEST_KILLED_FOLDER";
 const TABLES: u64 = 400;
-const KILLS: u64 = 15;
+/// Kills of one run of the test; a variable asks for more.
+const KILLS: u64 = 12;
+const KILLS_VARIABLE: &str = "PENSTOCK_TEST_KILLS";
 
 fn open(folder: &Path) -> Host {
     let mut config = HostConfig::new(folder.join("data"));
@@ -50,8 +52,13 @@ fn live_a_killed_harvest_leaves_the_last_run() {
     host.close();
     drop(host);
     let mut interrupted = 0;
-    for kill in 0..KILLS {
-        last = last.max(kill_after(folder.path(), Duration::from_millis(20 + kill * 53)));
+    let kills = std::env::var(KILLS_VARIABLE).ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
+    // Random enough, and the same again: a generator with a fixed start.
+    let mut state = 20_251_125_u64;
+    for kill in 0..kills {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let wait = 1 + (state >> 33) % 700;
+        last = last.max(kill_after(folder.path(), Duration::from_millis(wait)));
         let host = open(folder.path());
         let latest = host.catalog().latest_run_id("t").expect("reads").expect("a run");
         assert!(latest >= last, "kill {kill}: run {last} was whole, {latest} is served");
@@ -73,7 +80,7 @@ fn live_a_killed_harvest_leaves_the_last_run() {
         assert_eq!(host.catalog().check_integrity().expect("checks"), Vec::<String>::new());
         host.close();
     }
-    eprintln!("{KILLS} kills, {interrupted} attempts seen unfinished, last run {last}");
+    eprintln!("{kills} kills, {interrupted} attempts seen unfinished, last run {last}");
     assert!(interrupted > 0, "no kill hit a running harvest");
     open(folder.path()).harvest("t", |_| {}).expect("harvests again");
 }

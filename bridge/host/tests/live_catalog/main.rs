@@ -4,4 +4,8 @@
 
 mod engines;
 mod killed;
+mod lines;
+mod mariadb_features;
+mod postgres_features;
 mod same_schema;
+mod search_words;

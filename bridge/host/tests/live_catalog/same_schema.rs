@@ -33,11 +33,16 @@ const TABLES: &[&str] = &[
 ];
 
 /// An open host over one target, harvested once.
-fn harvested(engine: &Engine) -> (tempfile::TempDir, Host, i64) {
+pub(crate) fn harvested(engine: &Engine) -> (tempfile::TempDir, Host, i64) {
+    harvested_at(&engine.url())
+}
+
+/// [`harvested`] by URL.
+pub(crate) fn harvested_at(url: &str) -> (tempfile::TempDir, Host, i64) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = HostConfig::new(folder.path().join("data"));
     config.allow_privileged_backend = true;
-    config.targets.push(TargetSpec::parse(&format!("t={}", engine.url())).expect("a target"));
+    config.targets.push(TargetSpec::parse(&format!("t={url}")).expect("a target"));
     let host = Host::open(config).expect("opens");
     let report = host.harvest("t", |_| {}).expect("harvests");
     (folder, host, report.run_id)
@@ -47,7 +52,7 @@ fn tables(host: &Host, run_id: i64, schema: &str, object_type: &str) -> BTreeMap
     let mut request = ListObjectsRequest::new(run_id, "t");
     request.schema_name = Some(schema.to_owned());
     request.object_type = Some(object_type.to_owned());
-    request.limit = 1_000;
+    request.limit = 200_000;
     let objects = host.catalog().list_objects(&request).expect("objects").results;
     let keys = objects
         .into_iter()
@@ -139,6 +144,11 @@ fn live_one_schema_is_one_catalog_on_every_engine() {
     }
 }
 
+/// Tables of the generated schema; a variable asks for more.
+fn generated_tables() -> usize {
+    std::env::var("PENSTOCK_TEST_TABLES").ok().and_then(|n| n.parse().ok()).unwrap_or(40)
+}
+
 /// Tables with every mix of types, nullability and keys, from a small generator.
 fn generated(engine: &mut Engine) {
     let types = [
@@ -156,7 +166,7 @@ fn generated(engine: &mut Engine) {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap_or(0) % below
     };
-    for table in 0..40 {
+    for table in 0..generated_tables() {
         let columns = 2 + next(12);
         let keys = 1 + next(columns.min(3));
         let mut parts: Vec<String> = (0..columns)

@@ -17,7 +17,7 @@ pub(super) fn columns(reader: &mut Reader<'_>) -> HarvestResult<()> {
          SELECT c.oid::int8, (row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum))::int4, a.attname::text, \
          format_type(coalesce((SELECT b.next FROM base b JOIN pg_type x ON x.oid = b.next \
           WHERE b.oid = a.atttypid AND x.typtype <> 'd' LIMIT 1), a.atttypid), NULL), \
-         format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid), \
+         format_type(a.atttypid, a.atttypmod), NOT (a.attnotnull OR (t.typtype = 'd' AND t.typnotnull)), pg_get_expr(d.adbin, d.adrelid), \
          a.attidentity::text, a.attgenerated::text, \
          CASE WHEN t.typtype = 'e' THEN ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) END, \
          CASE WHEN a.attcollation <> 0 AND a.attcollation <> t.typcollation THEN \
