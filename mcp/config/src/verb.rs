@@ -215,7 +215,9 @@ impl Verbs {
         match upper.as_slice() {
             ["SHOW", "DATABASES" | "SCHEMAS"] => return Ok(Verb::ShowDatabases),
             ["SHOW", "PROCESSLIST"] | ["SHOW", "FULL", "PROCESSLIST"] => return Ok(Verb::ShowProcesslist),
-            ["SHOW", "VARIABLES"] | ["SHOW", "GLOBAL" | "ALL", "VARIABLES"] => return Ok(Verb::ShowVariables { family: None, like: None }),
+            ["SHOW", "VARIABLES"] | ["SHOW", "GLOBAL" | "ALL", "VARIABLES"] => {
+                return Ok(Verb::ShowVariables { family: None, like: None });
+            }
             ["SHOW", "VARIABLES", "LIKE", ..] | ["SHOW", "GLOBAL" | "ALL", "VARIABLES", "LIKE", ..] => {
                 return Ok(Verb::ShowVariables { family: None, like: Some(pattern(text)?) });
             }

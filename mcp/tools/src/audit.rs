@@ -246,13 +246,8 @@ fn walk(store: &Connection) -> rusqlite::Result<AuditReport> {
                FROM audit_log ORDER BY audit_id";
     let mut statement = store.prepare(sql)?;
     let mut rows = statement.query([])?;
-    let mut report = AuditReport {
-        rows: 0,
-        first_id: 0,
-        last_id: 0,
-        head_hash: GENESIS.to_owned(),
-        fault: None,
-    };
+    let mut report =
+        AuditReport { rows: 0, first_id: 0, last_id: 0, head_hash: GENESIS.to_owned(), fault: None };
     // Where the rows begin must be what the last retention says.
     let (mut begins, mut removed) = (GENESIS.to_owned(), (0, GENESIS.to_owned()));
     while let Some(row) = rows.next()? {
@@ -278,7 +273,8 @@ fn walk(store: &Connection) -> rusqlite::Result<AuditReport> {
             return Ok(report);
         }
         if fields[5].as_deref() == Some(RETENTION) {
-            let what: Value = serde_json::from_str(fields[7].as_deref().unwrap_or_default()).unwrap_or_default();
+            let what: Value =
+                serde_json::from_str(fields[7].as_deref().unwrap_or_default()).unwrap_or_default();
             let last = what["last_hash"].as_str().unwrap_or_default().to_owned();
             removed = (what["removed_through"].as_i64().unwrap_or_default(), last);
         }

@@ -3,7 +3,14 @@
 use super::*;
 
 fn row<'a>(outcome: &'a str, ref_id: Option<i64>) -> AuditRow<'a> {
-    AuditRow { kind: "tool", caller: "ops", action: "admin_kill_query", outcome, ref_id, ..AuditRow::default() }
+    AuditRow {
+        kind: "tool",
+        caller: "ops",
+        action: "admin_kill_query",
+        outcome,
+        ref_id,
+        ..AuditRow::default()
+    }
 }
 
 fn log() -> (tempfile::TempDir, std::path::PathBuf, AuditLog) {
@@ -29,12 +36,18 @@ fn a_changed_row_breaks_the_chain_and_rows_are_not_updated() {
     let log = AuditLog::open(&path).unwrap();
     log.append(&row("intent", None)).unwrap();
     let report = AuditLog::open_to_read(&path).unwrap().verify().unwrap();
-    assert_eq!((report.rows, report.last_id, report.fault), (4, 4, None), "the chain goes on after a restart");
+    assert_eq!(
+        (report.rows, report.last_id, report.fault),
+        (4, 4, None),
+        "the chain goes on after a restart"
+    );
     let other = Connection::open(&path).unwrap();
     assert!(other.execute("UPDATE audit_log SET caller = 'nobody' WHERE audit_id = 2", []).is_err());
     assert!(other.execute("DELETE FROM audit_log WHERE audit_id = 2", []).is_err());
     other
-        .execute_batch("DROP TRIGGER audit_log_no_update; UPDATE audit_log SET caller = 'x' WHERE audit_id = 2")
+        .execute_batch(
+            "DROP TRIGGER audit_log_no_update; UPDATE audit_log SET caller = 'x' WHERE audit_id = 2",
+        )
         .unwrap();
     assert_eq!(fault(&log), Some(2));
 }
@@ -75,7 +88,9 @@ fn retention_leaves_a_chain_that_holds() {
     assert_eq!((fault(&log), log.rows().unwrap()), (None, 2));
     // Without its marker the beginning is not explained.
     let other = Connection::open(&path).unwrap();
-    other.execute_batch("DROP TRIGGER audit_log_no_delete; DELETE FROM audit_log WHERE audit_id = 8").unwrap();
+    other
+        .execute_batch("DROP TRIGGER audit_log_no_delete; DELETE FROM audit_log WHERE audit_id = 8")
+        .unwrap();
     assert_eq!(fault(&log), Some(9));
 }
 
