@@ -68,12 +68,26 @@ fn unchanged(outside: &mut dyn Outside, before: &str, what: &str) {
     assert_eq!(now, before, "{what}");
 }
 
+/// What is there once earlier transactions have ended: two looks that agree.
+fn settled(outside: &mut dyn Outside) -> String {
+    let mut seen = outside.seen();
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        let again = outside.seen();
+        if again == seen {
+            break;
+        }
+        seen = again;
+    }
+    seen
+}
+
 /// Every denied statement, whoever the account is: refused by us, and nothing is different afterwards.
 fn whole_gateway_refuses(outside: &mut dyn Outside) {
     let (deny, _) = lists(outside);
     for (role, params) in outside.params() {
         let gateway = gateway(outside, &params, 2, |_, _| {});
-        let before = outside.seen();
+        let before = settled(outside);
         let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
         for Case { category, sql } in &deny {
             let scope = CallScope::new("run_sql_readonly", "test");
@@ -108,7 +122,7 @@ fn whole_gateway_answers(outside: &mut dyn Outside) {
     let values = [Value::Int(1), Value::Text("x".into()), Value::Null, Value::Null, Value::Null];
     for (role, params) in outside.params() {
         let gateway = gateway(outside, &params, 2, |_, target| target.timeout_ms = 10_000);
-        let before = outside.seen();
+        let before = settled(outside);
         let (mut answered, mut failed) = (0usize, Vec::new());
         for Case { category, sql } in &allow {
             let mut request = StatementRequest::new(sql);
@@ -142,7 +156,7 @@ fn engine_alone_holds(outside: &mut dyn Outside) {
     let [_, (_, params)] = outside.params();
     let driver = outside.driver();
     let mut connection = driver.connect(&params).expect("connects");
-    let before = outside.seen();
+    let before = settled(outside);
     let (mut refused, mut ran) = (0usize, Vec::new());
     // What a server itself cannot stop would only make it busy here: the gate alone stands before it.
     for Case { category, sql } in deny.iter().filter(|case| case.category != "unstoppable") {
@@ -170,7 +184,7 @@ fn engine_alone_holds(outside: &mut dyn Outside) {
 /// With the gate alone: what it passes changes nothing for a superuser on a plain client, without any other layer.
 fn gate_alone_holds(outside: &mut dyn Outside) {
     let (_, allow) = lists(outside);
-    let before = outside.seen();
+    let before = settled(outside);
     for Case { category, sql } in &allow {
         outside.run_plainly(sql);
         unchanged(outside, &before, &format!("{category}: {sql}"));
