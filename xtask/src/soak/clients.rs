@@ -167,6 +167,10 @@ fn judge(body: &[u8], rows: Option<&Value>) -> Outcome {
     if let Some(code) = message["error"]["code"].as_i64() {
         return Outcome::Refused(format!("protocol error {code}"));
     }
+    // The door itself refuses with a status and a sentence, before there is a call.
+    if let Some(sentence) = message["error"].as_str() {
+        return Outcome::Refused(format!("at the door, {sentence}"));
+    }
     let found = &message["result"]["structuredContent"]["rows"];
     match rows {
         Some(rows) if found == rows => Outcome::Right,
@@ -302,6 +306,7 @@ mod tests {
         assert_eq!(say(r#"{"result":{"structuredContent":{"rows":[[1,"a"]]}}}"#), Outcome::Right);
         assert!(matches!(say(r#"{"result":{"structuredContent":{"rows":[[2,"a"]]}}}"#), Outcome::Wrong(_)));
         assert!(matches!(say("nothing"), Outcome::Wrong(_)));
+        assert!(matches!(say(r#"{"error":"busy"}"#), Outcome::Refused(_)));
         let refused = r#"{"result":{"structuredContent":{"error":{"code":"UNAVAILABLE"}},"isError":true}}"#;
         assert_eq!(say(refused), Outcome::Refused("UNAVAILABLE".to_owned()));
     }

@@ -61,6 +61,8 @@ fn main() -> Result<(), Fail> {
 
 fn host(scratch: &Scratch, folder: &Path) -> Result<Host, Fail> {
     let mut config = HostConfig::new(folder.to_path_buf());
+    // The account that made the scratch database reads it too.
+    config.allow_privileged_backend = true;
     config.targets.push(TargetSpec::parse(&format!("t={}", scratch.url()))?);
     Ok(Host::open(config)?)
 }
