@@ -33,6 +33,8 @@ async fn lists_and_calls_over_lines() {
 
 #[tokio::test]
 async fn lists_and_calls_over_http() {
+    // The SDK's HTTP library may be built without a crypto provider of its own.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let world = World::new();
     let url = format!("http://{}{PATH}", world.address);
     let transport = rmcp::transport::StreamableHttpClientTransport::from_uri(url);

@@ -193,7 +193,7 @@ fn a_harvest_reports_progress_and_answers_from_then_on() {
         shop.call("discovery.list_runs", json!({"include_attempts": true}))["attempts"][0]["status"],
         "committed"
     );
-    assert_eq!(shop.call("catalog.init", json!({}))["schema_version"], 1);
+    assert_eq!(shop.call("catalog.init", json!({}))["schema_version"], 2);
     assert_eq!(
         shop.fails("catalog.init", json!({"sqlite_path": "/tmp/x.db"})).code,
         ErrorCode::FailedPrecondition
