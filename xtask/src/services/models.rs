@@ -52,17 +52,18 @@ fn aimock(place: &Place) -> Result<Running, String> {
 const LLMOCK: &[&str] = &["llmock==0.2.2"];
 const LLMOCK_FOLDER: &str = "llmock-1";
 
-/// Refuses many requests and breaks some streams, to see what a client makes of it.
+/// Refuses a fifth of the requests and breaks some streams, to see what a client makes of it: so few that ten attempts in a row
+/// do not fail by chance.
 fn llmock(place: &Place) -> Result<Running, String> {
     let packages = fetched(place, LLMOCK_FOLDER, || tools::pip(LLMOCK_FOLDER, LLMOCK, true))?;
     let port = process::free_port()?;
     let mut command = Command::new(tools::python()?);
     command.env("PYTHONPATH", &packages).arg(packages.join("bin/llmock"));
     command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]);
-    for rate in ["429=0.2", "500=0.1", "503=0.1"] {
+    for rate in ["429=0.1", "500=0.05", "503=0.05"] {
         command.args(["--error-rate", rate]);
     }
-    for fault in ["disconnect=0.1", "truncate=0.1"] {
+    for fault in ["disconnect=0.05", "truncate=0.05"] {
         command.args(["--stream-fault", fault]);
     }
     started(place, "llmock", &command, port)
