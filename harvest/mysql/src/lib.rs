@@ -11,7 +11,6 @@ mod interrupt;
 mod metadata;
 mod session;
 mod startup;
-mod tls;
 mod types;
 mod wire;
 

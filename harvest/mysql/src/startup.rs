@@ -13,7 +13,6 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
 use crate::error::{ServerError, from_server};
-use crate::tls;
 use crate::wire::{Body, Source as _, Stream, Wire, garbled, lost, put_text};
 
 /// A session that hears nothing for this long is gone, in milliseconds; statements have limits of their own.
@@ -69,7 +68,7 @@ impl Address {
             let message = "user, password and database hold no NUL character";
             return Err(HarvestError::new(HarvestCode::FailedPrecondition, message));
         }
-        Ok(Self { params: params.clone(), tls: tls::config(params)? })
+        Ok(Self { params: params.clone(), tls: harvest_tls::config(params)? })
     }
 
     /// Opens a session, authenticated and ready for statements.

@@ -14,7 +14,6 @@ mod metadata;
 mod session;
 mod startup;
 mod statement;
-mod tls;
 mod types;
 mod wire;
 

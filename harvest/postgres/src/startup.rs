@@ -12,9 +12,9 @@ use postgres_protocol::authentication::{md5_hash, sasl};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
+use crate::binding;
 use crate::error::{ServerError, from_server};
 use crate::wire::{Body, Stream, Wire, garbled, lost, put_text};
-use crate::{binding, tls};
 
 /// A session that hears nothing for this long is gone, in milliseconds; statements have limits of their own.
 const READ_TIMEOUT_MS: u64 = 3_600_000;
@@ -43,7 +43,7 @@ impl Address {
         Ok(Self {
             host: if params.host.is_empty() { "localhost".to_owned() } else { params.host.clone() },
             port: if params.port == 0 { 5432 } else { params.port },
-            tls: tls::config(params)?,
+            tls: harvest_tls::config(params)?,
             tls_required: params.tls > TlsMode::Preferred,
         })
     }

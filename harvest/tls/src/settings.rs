@@ -1,4 +1,4 @@
-//! TLS for every verify mode over rustls and ring; it does not know the wire protocol.
+//! TLS for every verify mode over rustls and ring; it does not know the wire protocol of any server.
 
 use std::sync::Arc;
 
@@ -11,7 +11,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 /// The settings for `params.tls`; `None` when TLS is disabled.
-pub(crate) fn config(params: &ConnectParams) -> HarvestResult<Option<Arc<ClientConfig>>> {
+///
+/// # Errors
+/// `FAILED_PRECONDITION` for a certificate, key or authority that cannot be read or used.
+pub fn config(params: &ConnectParams) -> HarvestResult<Option<Arc<ClientConfig>>> {
     if params.tls == TlsMode::Disabled {
         return Ok(None);
     }
